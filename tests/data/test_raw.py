@@ -1,0 +1,241 @@
+"""Exports and folders of photos to raw data."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dobble.data.raw import ImportSummary, canonical_row, import_export
+from dobble.errors import ExportError, MissingInputError, OutputError, PhotoError
+
+BOX = {"left": 2, "top": 3, "width": 10, "height": 12}
+OBJECT = {"name": "anchor", "feature_id": "f", "annotation_kind": "ImageBoundingBox", "bounding_box": BOX}
+
+
+def row(name, signature="1", **changes):
+    return {
+        "data_row": {
+            "id": f"id-{name}",
+            "external_id": name,
+            "row_data": f"https://user:key@example.org/{name}?Signature={signature}#part",
+            "details": {"updated_at": signature, "created_at": signature},
+        },
+        "media_attributes": {"width": 40, "height": 30, "mime_type": "image/jpeg"},
+        "metadata_fields": [{"name": "deck", "value": "3"}],
+        "last_activity_at": signature,
+        "projects": {
+            "p1": {
+                "name": "Dobble",
+                "labels": [
+                    {
+                        "id": "l",
+                        "label_kind": "Default",
+                        "version": "1.0.0",
+                        "label_details": {"created_at": "2024-01-01", "updated_at": signature, "reviews": []},
+                        "performance_details": {"seconds_to_create": int(signature), "skipped": False},
+                        "annotations": {"objects": [OBJECT], "classifications": [], "relationships": []},
+                    }
+                ],
+                "project_details": {"workflow_history": [{"created_at": signature}]},
+            }
+        },
+        **changes,
+    }
+
+
+def draw(path, size=(40, 30), **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+@pytest.fixture
+def given(tmp_path):
+    """Two photos, one in a folder, and an export that names them in the wrong order."""
+    draw(tmp_path / "photos" / "b.jpg", quality=70)
+    draw(tmp_path / "photos" / "deck" / "a.png")
+    write(tmp_path, row("deck/a.png"), row("b.jpg"))
+    return tmp_path
+
+
+def write(folder, *rows):
+    (folder / "export.ndjson").write_text("".join(json.dumps(entry) + "\n" for entry in rows))
+
+
+def run(folder, **arguments):
+    return import_export(folder / "export.ndjson", folder / "photos", folder / "data", **arguments)
+
+
+def snapshot(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_photos_arrive_byte_for_byte_beside_a_sorted_export(given):
+    assert run(given) == ImportSummary(photos=2, boxes=2, unlabelled=0)
+    files = snapshot(given / "data")
+    assert set(files) == {"export.ndjson", "images/b.jpg", "images/deck/a.png"}
+    for name in ("b.jpg", "deck/a.png"):
+        assert files[f"images/{name}"] == (given / "photos" / name).read_bytes()
+    lines = files["export.ndjson"].decode().splitlines()
+    assert [json.loads(line)["data_row"]["external_id"] for line in lines] == ["b.jpg", "deck/a.png"]
+
+
+def test_export_of_another_day_gives_the_same_bytes(given):
+    run(given)
+    first = snapshot(given / "data")
+    write(given, row("b.jpg", signature="2"), row("deck/a.png", signature="3"))
+    run(given)
+    assert snapshot(given / "data") == first
+
+
+def test_canonical_row_keeps_the_labels_and_drops_what_changes():
+    assert canonical_row(row("a.jpg")) == {
+        "data_row": {"id": "id-a.jpg", "external_id": "a.jpg", "row_data": "https://example.org/a.jpg"},
+        "media_attributes": {"width": 40, "height": 30, "mime_type": "image/jpeg"},
+        "metadata_fields": [{"name": "deck", "value": "3"}],
+        "projects": {
+            "p1": {
+                "name": "Dobble",
+                "labels": [
+                    {
+                        "id": "l",
+                        "label_kind": "Default",
+                        "version": "1.0.0",
+                        "annotations": {"objects": [OBJECT]},
+                    }
+                ],
+            }
+        },
+    }
+
+
+def test_canonical_row_is_its_own_canonical_form():
+    once = canonical_row(row("a.jpg"))
+    assert canonical_row(once) == once
+
+
+def test_canonical_labels_begin_with_the_reference_and_leave_out_the_skipped():
+    labels = [
+        {"id": "young", "label_details": {"created_at": "2024-03-03"}},
+        {"id": "skipped", "performance_details": {"skipped": True}},
+        {"id": "reference", "label_details": {"created_at": "2024-04-04", "is_benchmark_reference": True}},
+        {"id": "old", "label_details": {"created_at": "2024-01-01"}},
+    ]
+    kept = canonical_row(row("a.jpg", projects={"p1": {"labels": labels}}))["projects"]["p1"]["labels"]
+    assert [label["id"] for label in kept] == ["reference", "old", "young"]
+    assert kept[0]["label_details"] == {"is_benchmark_reference": True}
+
+
+def test_second_label_of_another_form_is_refused_by_name(given):
+    labels = [*row("b.jpg")["projects"]["p1"]["labels"], {"id": "m", "annotations": {"objects": [3]}}]
+    write(given, row("b.jpg", projects={"p1": {"labels": labels}}))
+    with pytest.raises(
+        ExportError, match=r"row 1: photo 'b\.jpg': objects holds something that is no object"
+    ):
+        run(given)
+
+
+def test_chosen_project_is_the_only_one_kept(given):
+    projects = {**row("b.jpg")["projects"], "p2": {"labels": []}}
+    write(given, row("b.jpg", projects=projects))
+    run(given, project="p2")
+    (line,) = (given / "data" / "export.ndjson").read_text().splitlines()
+    assert list(json.loads(line)["projects"]) == ["p2"]
+
+
+def test_unknown_project_is_refused_with_the_known_ones(given):
+    with pytest.raises(ExportError, match=r"no row is of project 'p3' \(projects: p1\)"):
+        run(given, project="p3")
+
+
+def test_photo_is_found_by_its_last_part_alone(given):
+    (given / "photos" / "deck" / "a.png").rename(given / "photos" / "a.png")
+    assert run(given).photos == 2
+    assert (given / "data" / "images" / "deck" / "a.png").is_file()
+
+
+def test_photo_that_could_be_two_is_refused(given):
+    draw(given / "photos" / "x" / "a.png")
+    draw(given / "photos" / "y" / "a.png")
+    (given / "photos" / "deck" / "a.png").unlink()
+    with pytest.raises(PhotoError, match=r"deck/a\.png: could be .*x/a\.png and .*y/a\.png"):
+        run(given)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+
+
+def cut_the_end(path):
+    path.write_bytes(path.read_bytes()[:-4])
+
+
+def other(path):
+    path.write_text("no picture")
+
+
+def huge(path):
+    # A header alone: what it claims must be refused before any pixel is asked for.
+    head = (
+        b"BM"
+        + (54).to_bytes(4, "little")
+        + bytes(4)
+        + (54).to_bytes(4, "little")
+        + (40).to_bytes(4, "little")
+    )
+    size = (20_000).to_bytes(4, "little") * 2
+    path.write_bytes(head + size + b"\x01\x00\x18\x00" + bytes(24))
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "message"),
+    [
+        ("b.jpg", cut, "b.jpg: is cut short or damaged"),
+        ("b.jpg", cut_the_end, "b.jpg: is cut short or damaged"),
+        ("deck/a.png", cut, "a.png: is cut short or damaged"),
+        ("deck/a.png", cut_the_end, "a.png: is cut short or damaged"),
+        ("b.jpg", other, "b.jpg: is no JPEG, PNG, WebP, BMP or TIFF picture"),
+        ("b.jpg", huge, "megapixels: scale it down"),
+        ("b.jpg", lambda path: path.unlink(), "b.jpg: is nowhere in"),
+    ],
+    ids=[
+        "cut JPEG",
+        "JPEG without its end",
+        "cut PNG",
+        "PNG without its end",
+        "no picture",
+        "huge",
+        "missing",
+    ],
+)
+def test_photo_that_cannot_be_used_is_named_and_earlier_data_stay(given, name, damage, message):
+    run(given)
+    before = snapshot(given / "data")
+    (given / "photos" / name).rename(given / "kept")
+    (given / "photos" / name).write_bytes((given / "kept").read_bytes())
+    damage(given / "photos" / name)
+    with pytest.raises(PhotoError) as caught:
+        run(given)
+    assert message in str(caught.value)
+    assert snapshot(given / "data") == before
+    assert sorted(path.name for path in given.iterdir()) == ["data", "export.ndjson", "kept", "photos"]
+
+
+def test_external_id_never_leads_out_of_the_data(given):
+    write(given, row("../../outside.jpg"))
+    with pytest.raises(ExportError, match="leaves its folder"):
+        run(given)
+    assert not (given / "data").exists()
+
+
+def test_missing_export_is_named(tmp_path):
+    with pytest.raises(MissingInputError, match=r"export\.ndjson does not exist"):
+        run(tmp_path)
+
+
+def test_place_that_cannot_be_written_is_named(given):
+    (given / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="data could not be written"):
+        import_export(given / "export.ndjson", given / "photos", given / "file" / "data")
