@@ -1,0 +1,168 @@
+"""Finds the round cards that lie apart on a table darker than paper, and cuts each out as a square."""
+
+from typing import List, NamedTuple, Optional, Tuple
+
+import cv2
+import numpy as np
+
+from jetson.arrays import Array
+
+SIDE = 320  # pixels of the longer side of the small picture that is searched
+LEVELS = (
+    80,
+    100,
+    120,
+    140,
+    160,
+    180,
+    200,
+    215,
+    230,
+    242,
+)  # some brightness among these parts paper from table
+BRIGHTEST = 0.01  # share of the pixels that is taken for white
+SMALLEST, LARGEST = 0.008, 0.9  # area of a card, as a share of the picture
+CONVEX = 0.92  # area of a card's outline to that of its hull: thumbs and glare nibble a little
+ROUND = 0.5  # short to long axis: seen from 30 degrees above the table or more
+MISFIT = 0.05  # of the hull's area to that of the ellipse fitted to it
+CORNERS = 8  # of the hull, at least
+PAPER = 0.5  # share of a card that is brighter than the level, and share that is not colourful
+COLOURFUL = 90  # brightest minus darkest channel of a pixel; paper and most print stay below
+
+
+class Card(NamedTuple):
+    """A card on the table, in pixels of the picture.
+
+    Attributes:
+        box: left, top, right, bottom of its outline.
+        centre: x, y.
+        axes: the long and the short diameter of its ellipse.
+        quality: 1 for a perfect ellipse, less the worse the outline fits.
+    """
+
+    box: Tuple[float, float, float, float]
+    centre: Tuple[float, float]
+    axes: Tuple[float, float]
+    quality: float
+
+
+def find_cards(image: Array) -> List[Card]:
+    """Find whole, separate cards on uint8 [H, W, 3] BGR, best outline first.
+
+    Touching or overlapping cards, cards cut by the border and cards on a table as white as paper are
+    not found.
+    """
+    scale = min(1.0, SIDE / float(max(image.shape[:2])))
+    width, height = (max(1, round(side * scale)) for side in image.shape[1::-1])
+    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA) if scale < 1 else image
+    planes = [cv2.blur(_balance(plane), (3, 3)) for plane in cv2.split(small)]
+    # A coloured light or a coloured table separates from paper in one of the two, hardly ever in both.
+    darkest, brightest = cv2.min(cv2.min(*planes[:2]), planes[2]), cv2.max(cv2.max(*planes[:2]), planes[2])
+    pale = cv2.threshold(cv2.subtract(brightest, darkest), COLOURFUL, 1, cv2.THRESH_BINARY_INV)[1]
+    found: List[Card] = []
+    for plane in (darkest, brightest):
+        for level in _telling_levels(plane):
+            found += _cards_above(plane, level, pale)
+    cards: List[Card] = []
+    for card in sorted(found, key=lambda card: -card.quality):
+        if all(_apart(card, other) for other in cards):
+            cards.append(card)
+    scale_x, scale_y = image.shape[1] / float(width), image.shape[0] / float(height)
+    return [_enlarged(card, scale_x, scale_y) for card in cards]
+
+
+def crop_card(image: Array, card: Card, margin: float = 1.12) -> Tuple[Array, Tuple[int, int]]:
+    """Cut a card out of uint8 [H, W, 3] as a square around its centre; beyond the border, edges repeat.
+
+    Args:
+        image: the picture that the card was found in.
+        card: from `find_cards`.
+        margin: side of the square to the card's long axis.
+
+    Returns:
+        uint8 [S, S, 3], and its left and top in the picture: what to add to x and y of a box on the crop.
+    """
+    side = max(1, round(margin * card.axes[0]))
+    left, top = round(card.centre[0] - side / 2.0), round(card.centre[1] - side / 2.0)
+    height, width = image.shape[:2]
+    beyond = [max(0, -top), max(0, top + side - height), max(0, -left), max(0, left + side - width)]
+    if any(beyond):
+        image = cv2.copyMakeBorder(image, beyond[0], beyond[1], beyond[2], beyond[3], cv2.BORDER_REPLICATE)
+    y, x = top + beyond[0], left + beyond[2]
+    return np.ascontiguousarray(image[y : y + side, x : x + side]), (left, top)
+
+
+def _balance(plane: Array) -> Array:
+    """Stretch one channel so that the brightest 1 % of uint8 [H, W] becomes white."""
+    darker = _cumulated(plane)
+    white = max(1, int(np.searchsorted(darker, (1 - BRIGHTEST) * plane.size)))
+    table = np.minimum(np.arange(256) * (255.0 / white), 255).astype(np.uint8)
+    balanced: Array = cv2.LUT(plane, table)
+    return balanced
+
+
+def _cumulated(plane: Array) -> Array:
+    """Return [256], how many pixels are as dark as each value or darker."""
+    return np.cumsum(cv2.calcHist([plane], [0], None, [256], [0, 256]))
+
+
+def _telling_levels(plane: Array) -> List[int]:
+    """Return the levels whose masks differ from the level's below and are neither too small nor too full."""
+    above = plane.size - _cumulated(plane)
+    levels: List[int] = []
+    before = plane.size
+    for level in LEVELS:
+        if SMALLEST * PAPER * plane.size < above[level] < before:
+            levels.append(level)
+        before = above[level]
+    return levels
+
+
+def _cards_above(plane: Array, level: int, pale: Array) -> List[Card]:
+    mask = cv2.threshold(plane, level, 1, cv2.THRESH_BINARY)[1]
+    mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    contours = cv2.findContours(mask.copy(), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[-2]
+    cards = [_card(contour, mask, pale) for contour in contours if len(contour) >= CORNERS]
+    return [card for card in cards if card is not None]
+
+
+def _card(contour: Array, mask: Array, pale: Array) -> Optional[Card]:
+    """Return the card that a contour outlines, or None; the cheap tests come first."""
+    height, width = mask.shape
+    area = cv2.contourArea(contour)
+    if not SMALLEST * mask.size < area < LARGEST * mask.size:
+        return None
+    x, y, w, h = cv2.boundingRect(contour)
+    hull = cv2.convexHull(contour)
+    hull_area = cv2.contourArea(hull)
+    cut = x == 0 or y == 0 or x + w == width or y + h == height
+    if cut or len(hull) < CORNERS or area < CONVEX * hull_area:
+        return None
+    centre, axes, _ = cv2.fitEllipse(hull)
+    short, long = min(axes), max(axes)
+    misfit = abs(1 - hull_area / (np.pi * short * long / 4))
+    if short < ROUND * long or misfit > MISFIT:
+        return None
+    disc = np.zeros((h, w), np.uint8)
+    cv2.drawContours(disc, [contour], -1, (1,), -1, offset=(-x, -y))
+    window = (slice(y, y + h), slice(x, x + w))
+    if min(cv2.mean(mask[window], disc)[0], cv2.mean(pale[window], disc)[0]) < PAPER:
+        return None
+    quality = area / hull_area - misfit
+    # The centre of pixel 0 lies at 0.5 in continuous coordinates, and OpenCV counts from pixel centres.
+    return Card((x, y, x + w, y + h), (centre[0] + 0.5, centre[1] + 0.5), (long, short), quality)
+
+
+def _apart(card: Card, other: Card) -> bool:
+    distance = np.hypot(card.centre[0] - other.centre[0], card.centre[1] - other.centre[1])
+    return bool(distance > 0.5 * max(card.axes[1], other.axes[1]))
+
+
+def _enlarged(card: Card, scale_x: float, scale_y: float) -> Card:
+    left, top, right, bottom = card.box
+    return Card(
+        box=(left * scale_x, top * scale_y, right * scale_x, bottom * scale_y),
+        centre=(card.centre[0] * scale_x, card.centre[1] * scale_y),
+        axes=(card.axes[0] * scale_x, card.axes[1] * scale_x),
+        quality=card.quality,
+    )

@@ -1,0 +1,33 @@
+"""Every failure on the device that a user can cause or mend, as a class naming the thing and the cure."""
+
+
+class JetsonError(Exception):
+    """Base of all failures that end a command with one line and exit code 1."""
+
+
+class BundleError(JetsonError):
+    """A model bundle is incomplete, damaged, or of a form that this version does not read."""
+
+    def __init__(self, where: str, problem: str) -> None:
+        super().__init__("{}: {}".format(where, problem))
+
+
+class PictureError(JetsonError):
+    """A picture cannot be read or is not an 8-bit colour picture."""
+
+    def __init__(self, where: str, problem: str) -> None:
+        super().__init__("{}: {}".format(where, problem))
+
+
+class RuntimeMissingError(JetsonError):
+    """The library that should run the network is not installed here."""
+
+    def __init__(self, runtime: str, cure: str) -> None:
+        super().__init__("{} is not installed: {}".format(runtime, cure))
+
+
+class RunnerError(JetsonError):
+    """A runner is unknown here, or cannot do on this machine what its name says."""
+
+    def __init__(self, runner: str, problem: str) -> None:
+        super().__init__("runner {}: {}".format(runner, problem))

@@ -1,0 +1,70 @@
+"""Runs a bundle's network on ONNX Runtime, on the processor or on CUDA, and never silently on the other."""
+
+import importlib
+from typing import Any, Dict, Optional, Tuple
+
+from jetson.arrays import Array
+from jetson.bundle import Bundle
+from jetson.errors import BundleError, RunnerError, RuntimeMissingError
+from jetson.runners import Runner
+
+NAMES = {"CPUExecutionProvider": "onnxruntime-cpu", "CUDAExecutionProvider": "onnxruntime-cuda"}
+# The board shares its memory between processor and GPU: no exhaustive search, no doubling arena.
+OPTIONS: Dict[str, Dict[str, str]] = {
+    "CPUExecutionProvider": {},
+    "CUDAExecutionProvider": {
+        "cudnn_conv_algo_search": "HEURISTIC",
+        "arena_extend_strategy": "kSameAsRequested",
+    },
+}
+QUIET = 3  # errors only
+
+
+class OnnxRuntimeRunner(Runner):
+    """ONNX Runtime 1.10 and later with one provider."""
+
+    def __init__(self, bundle: Bundle, provider: str, threads: Optional[int] = None) -> None:
+        self.name = NAMES[provider]
+        self._input = bundle.input_name
+        self._session = _open_session(self.name, bundle, provider, threads)
+
+    def infer(self, batch: Array) -> Tuple[Array, Array]:
+        """See `Runner.infer`."""
+        scores, boxes = self._session.run(["scores", "boxes"], {self._input: batch})
+        return scores[0], boxes[0]
+
+    def close(self) -> None:
+        """See `Runner.close`."""
+        self._session = None
+
+
+def _open_session(name: str, bundle: Bundle, provider: str, threads: Optional[int]) -> Any:
+    try:
+        onnxruntime: Any = importlib.import_module("onnxruntime")
+    except ImportError:
+        cure = "install onnxruntime, or on a Jetson the onnxruntime-gpu wheel of its JetPack"
+        raise RuntimeMissingError("ONNX Runtime", cure) from None
+    if provider not in onnxruntime.get_available_providers():
+        raise RunnerError(name, "this ONNX Runtime has no {}: install the GPU wheel".format(provider))
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = QUIET
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    providers = [(provider, OPTIONS[provider])]
+    if provider != "CPUExecutionProvider":
+        providers.append(("CPUExecutionProvider", {}))
+    try:
+        session = onnxruntime.InferenceSession(bundle.model, options, providers=providers)
+    except Exception as error:  # noqa: BLE001 - the runtime's exceptions share no base class of its own
+        reason = " ".join(str(error).split())
+        raise BundleError(bundle.model, "ONNX Runtime refuses it ({})".format(reason)) from None
+    # Where a provider fails to start, the runtime goes on with the next one and only warns.
+    active = session.get_providers()[0]
+    if active != provider:
+        raise RunnerError(name, "ONNX Runtime fell back to {}: check CUDA and cuDNN here".format(active))
+    inputs = sorted(tensor.name for tensor in session.get_inputs())
+    outputs = sorted(tensor.name for tensor in session.get_outputs())
+    if inputs != [bundle.input_name] or outputs != ["boxes", "scores"]:
+        problem = "has inputs {} and outputs {}, not the manifest's: export the bundle again"
+        raise BundleError(bundle.model, problem.format(inputs, outputs))
+    return session

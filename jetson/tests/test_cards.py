@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+
+from jetson.cards import Card, crop_card, find_cards
+
+ROUND = (400, 360, 300, 300, 0)
+FLAT = (900, 330, 340, 230, 20)
+SMALL = (1100, 600, 130, 120, 80)
+
+
+@pytest.mark.parametrize(
+    "colour", [(70, 110, 150), (60, 60, 60), (120, 70, 40), (170, 185, 195), (20, 20, 160)]
+)
+@pytest.mark.parametrize("cards", [[ROUND], [ROUND, FLAT], [ROUND, FLAT, SMALL]])
+def test_every_whole_card_is_found_within_a_few_pixels(draw_table, colour, cards):
+    found = sorted(find_cards(draw_table(cards, colour)), key=lambda card: card.centre[0])
+    assert len(found) == len(cards)
+    for number, (x, y, long, short, _) in enumerate(cards):
+        card = found[number]
+        assert card.centre == pytest.approx((x, y), abs=4)
+        assert card.axes == pytest.approx((long, short), abs=12)
+        assert card.quality > 0.9
+
+
+def test_box_encloses_the_card(draw_table):
+    (card,) = find_cards(draw_table([ROUND]))
+    assert card.box == pytest.approx((250, 210, 550, 510), abs=8)
+
+
+@pytest.mark.parametrize("colour", [(70, 110, 150), (20, 20, 20), (128, 128, 128), (200, 60, 60)])
+def test_an_empty_table_has_no_card(draw_table, colour):
+    assert find_cards(draw_table([], colour)) == []
+
+
+def test_a_card_cut_by_the_border_is_not_reported(draw_table):
+    found = find_cards(draw_table([(60, 360, 300, 300, 0), FLAT]))
+    assert [round(card.centre[0], -1) for card in found] == [900]
+
+
+def test_a_sheet_of_paper_is_no_card(draw_table):
+    picture = draw_table([])
+    picture[200:500, 300:800] = 240
+    assert find_cards(picture) == []
+
+
+def test_a_colourful_disc_is_no_card(draw_table):
+    picture = draw_table([])
+    yy, xx = np.mgrid[:720, :1280]
+    picture[(xx - 400) ** 2 + (yy - 360) ** 2 < 150**2] = (0, 220, 250)
+    assert find_cards(picture) == []
+
+
+@pytest.mark.parametrize("gain", [(0.5, 0.5, 0.5), (0.6, 0.85, 1.0), (1.0, 0.9, 0.75)])
+def test_dark_and_coloured_light_hides_no_card(draw_table, gain):
+    picture = (draw_table([ROUND, FLAT]) * np.array(gain)).astype(np.uint8)
+    assert len(find_cards(picture)) == 2
+
+
+def test_a_picture_smaller_than_the_search_is_searched_as_it_is(draw_table):
+    (card,) = find_cards(draw_table([(100, 100, 120, 120, 0)], width=240, height=200))
+    assert card.centre == pytest.approx((100, 100), abs=1.5)
+
+
+def test_pictures_without_any_light_have_no_card():
+    assert find_cards(np.zeros((72, 128, 3), np.uint8)) == []
+
+
+def test_crop_is_square_and_its_offset_leads_back():
+    picture = np.arange(100 * 200 * 3, dtype=np.uint32).astype(np.uint8).reshape(100, 200, 3)
+    crop, (left, top) = crop_card(
+        picture, Card((80, 30, 120, 70), (100.0, 50.0), (40.0, 40.0), 1.0), margin=1.1
+    )
+    assert crop.shape == (44, 44, 3)
+    assert (left, top) == (78, 28)
+    np.testing.assert_array_equal(crop, picture[28:72, 78:122])
+
+
+def test_crop_beyond_the_border_repeats_the_edge():
+    picture = np.zeros((100, 100, 3), np.uint8)
+    picture[:, 0] = 7
+    crop, (left, top) = crop_card(picture, Card((0, 30, 40, 70), (20.0, 50.0), (40.0, 40.0), 1.0), margin=1.5)
+    assert crop.shape == (60, 60, 3)
+    assert (left, top) == (-10, 20)
+    assert (crop[:, :11] == 7).all()
+    assert not crop[:, 11:].any()

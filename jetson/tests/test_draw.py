@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+
+from jetson.cards import Card
+from jetson.detect import Detections
+from jetson.draw import ANSWER, SILENCE, draw_detections, draw_match, draw_table
+from jetson.game import Match
+
+BOXES = np.array([[40, 60, 100, 120], [20, 30, 50, 80]], np.float32)
+MATCH = Match(3, 0.93, 1, 0.05, BOXES, None)
+
+
+def grey(height=240, width=240):
+    return np.full((height, width, 3), 128, np.uint8)
+
+
+def has(picture, colour):
+    return bool((picture == np.array(colour, np.uint8)).all(axis=2).any())
+
+
+def test_detections_are_drawn_on_a_copy_where_they_are(labels):
+    image = grey()
+    picture = draw_detections(image, Detections(BOXES[:1], np.array([0.9]), np.array([2])), labels)
+    assert (image == 128).all()
+    changed = np.argwhere((picture != 128).any(axis=2))
+    assert changed[:, 0].max() <= 123
+    assert changed[:, 1].min() >= 37
+    assert (picture[70:110, 50:90] == 128).all()  # the symbol itself stays visible
+
+
+def test_a_symbol_has_the_same_colour_everywhere_and_another_one_another(labels):
+    def plate(label):
+        picture = draw_detections(grey(), Detections(BOXES[:1], np.array([0.9]), np.array([label])), labels)
+        return picture[120, 70].tolist()
+
+    assert plate(2) == plate(2)
+    assert len({tuple(plate(label)) for label in range(7)}) == 7
+
+
+@pytest.mark.parametrize("box", [[0, 0, 10, 10], [230, 230, 240, 240], [0, 0, 240, 240], [239, 0, 240, 1]])
+def test_boxes_at_the_border_do_not_break_the_picture(labels, box):
+    found = Detections(np.array([box], np.float32), np.array([0.6]), np.array([6]))
+    assert draw_detections(grey(), found, labels).shape == (240, 240, 3)
+
+
+def test_a_match_shows_both_cards_at_one_height_under_the_answer(labels):
+    picture = draw_match(grey(240, 240), grey(480, 480), MATCH, labels, height=300)
+    assert picture.shape == (50 + 300, 300 + 5 + 300, 3)
+    assert has(picture[:50], ANSWER)
+    assert has(picture[50:, :300], ANSWER)
+    assert has(picture[50:, 305:], ANSWER)
+
+
+def test_no_answer_marks_no_symbol(labels):
+    match = MATCH._replace(no_answer="both pictures show the same card")
+    picture = draw_match(grey(), grey(), match, labels)
+    assert has(picture, SILENCE)
+    assert not has(picture, ANSWER)
+
+
+def test_a_table_shows_the_symbol_where_its_crop_was_cut_out(labels):
+    cards = [
+        Card((20, 20, 120, 120), (70, 70), (100, 100), 1.0),
+        Card((200, 20, 300, 120), (250, 70), (100, 100), 1.0),
+    ]
+    picture = draw_table(grey(240, 400), cards, MATCH, labels, [(0, 0), (200, 100)])
+    table = picture[-240:]
+    assert has(table[55:125, 35:105], ANSWER)
+    assert has(table[125:185, 215:255], ANSWER)
+    assert not has(table[190:], ANSWER)
+
+
+def test_a_table_without_a_match_keeps_its_size(labels):
+    assert draw_table(grey(), [], None, labels).shape == (240, 240, 3)

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+from jetson.bundle import load_bundle
+from jetson.errors import BundleError, RunnerError
+from jetson.runners import open_runner
+
+ort = pytest.importorskip("onnxruntime")
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A network that answers 8 scores and 4 coordinates per anchor, all the mean of its input."""
+    onnx = pytest.importorskip("onnx")
+    from onnx import TensorProto, helper
+
+    nodes = [
+        helper.make_node("ReduceMean", ["input_0"], ["mean"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Expand", ["mean", "scores_shape"], ["scores"]),
+        helper.make_node("Expand", ["mean", "boxes_shape"], ["boxes"]),
+    ]
+    constants = [
+        helper.make_tensor("scores_shape", TensorProto.INT64, [3], [1, 4, 8]),
+        helper.make_tensor("boxes_shape", TensorProto.INT64, [3], [1, 4, 4]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("input_0", TensorProto.FLOAT, [1, 3, 32, 32])],
+        [  # boxes first: outputs must be told apart by name
+            helper.make_tensor_value_info("boxes", TensorProto.FLOAT, [1, 4, 4]),
+            helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 4, 8]),
+        ],
+        constants,
+    )
+    opset = [helper.make_opsetid("", 13)]
+    proto = helper.make_model(graph, opset_imports=opset, ir_version=7)
+    onnx.checker.check_model(proto)
+    return proto.SerializeToString()
+
+
+def test_runner_returns_scores_and_boxes_by_name(write_bundle, model):
+    with open_runner("onnxruntime-cpu", load_bundle(write_bundle(model)), threads=1) as runner:
+        scores, boxes = runner.infer(np.full((1, 3, 32, 32), 0.25, np.float32))
+        assert runner.name == "onnxruntime-cpu"
+    np.testing.assert_allclose(scores, np.full((4, 8), 0.25))
+    np.testing.assert_allclose(boxes, np.full((4, 4), 0.25))
+
+
+def test_a_damaged_model_is_one_line_that_names_it(write_bundle):
+    with pytest.raises(BundleError, match=r"^[^\n]*model\.onnx: ONNX Runtime refuses it [^\n]*$"):
+        open_runner("onnxruntime-cpu", load_bundle(write_bundle(b"damaged")))
+
+
+def test_a_model_of_another_manifest_is_refused(write_bundle, model):
+    bundle = load_bundle(write_bundle(model))._replace(input_name="picture")
+    with pytest.raises(BundleError, match=r"model\.onnx: has inputs \['input_0'\]"):
+        open_runner("onnxruntime-cpu", bundle)
+
+
+def test_cuda_is_never_replaced_by_the_processor(write_bundle):
+    if "CUDAExecutionProvider" in ort.get_available_providers():
+        pytest.skip("this ONNX Runtime has CUDA")
+    with pytest.raises(RunnerError, match="onnxruntime-cuda: this ONNX Runtime has no CUDAExecutionProvider"):
+        open_runner("onnxruntime-cuda", load_bundle(write_bundle()))
+
+
+def test_an_unknown_runner_is_answered_with_the_known_ones(write_bundle):
+    with pytest.raises(
+        RunnerError, match="runner abacus: is unknown: choose onnxruntime-cpu, onnxruntime-cuda"
+    ):
+        open_runner("abacus", load_bundle(write_bundle()))
