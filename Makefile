@@ -1,0 +1,57 @@
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export DVC_NO_ANALYTICS := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test lint types unit bench clean
+
+help: ## Show what can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+env: $(READY) ## Create the environment in .venv from the lock
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+		{ echo "error: $(PYTHON) is not Python 3.11: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --no-compile --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY) ## Render the sample deck, run every stage, play, and say where the report is
+	@test -d data || dobble sample
+	@dvc repro
+	@$(MAKE) --no-print-directory build/demo/match.jpg build/demo/table.jpg
+	@dobble summary
+
+build/demo/match.jpg: build/bundle/manifest.json
+	@mkdir -p $(@D)
+	dobble play $$(sed -n '2p;9p' build/splits/test.txt | sed 's|.*|build/voc/JPEGImages/&.jpg|') --out $@
+
+build/demo/table.jpg: build/bundle/manifest.json
+	@mkdir -p $(@D)
+	dobble play build/bundle/samples/table.jpg --out $@
+
+test: lint types unit ## Run everything that CI runs
+
+lint: $(READY)
+	ruff check .
+	ruff format --check .
+	vermin -q -t=3.6- --violations --eval-annotations --no-tips jetson
+
+types: $(READY)
+	mypy
+
+unit: $(READY)
+	python -m pytest -q
+
+bench: $(READY) ## Measure speed: data stages, training, one card
+	python benchmarks/data_stages.py
+	python benchmarks/training.py
+	python benchmarks/one_card.py
+
+clean: ## Remove what the stages wrote (data/ and DVC's cache stay)
+	rm -rf build

@@ -1,0 +1,5 @@
+"""Runs the command line as `python -m dobble`."""
+
+from dobble.cli import main
+
+main()
