@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jetson.runners import Runner
 
 CANDIDATES = 1000  # boxes that enter the suppression, best first; a card has eight symbols
-NORMALISED = ((np.arange(256) - 127.5) / 127.5).astype(np.float32)  # what each of the 256 values becomes
+MIDDLE = np.float32(127.5)  # grey, and how far black and white are from it
 
 
 class Transform(NamedTuple):
@@ -114,9 +114,11 @@ def letterbox(image: Array, size: int) -> Tuple[Array, Transform]:
     if (new_width, new_height) != (width, height):
         image = cv2.resize(image, (new_width, new_height), interpolation=interpolation)
     left, top = (size - new_width) // 2, (size - new_height) // 2
-    batch = np.zeros((1, 3, size, size), np.float32)
-    for channel, plane in enumerate(cv2.split(image)):
-        batch[0, 2 - channel, top : top + new_height, left : left + new_width] = cv2.LUT(plane, NORMALISED)
+    batch = (np.empty if new_width == new_height else np.zeros)((1, 3, size, size), np.float32)
+    inside = batch[0, :, top : top + new_height, left : left + new_width]
+    inside[2], inside[1], inside[0] = cv2.split(image)
+    inside -= MIDDLE
+    inside /= MIDDLE
     transform = Transform(
         scale_x=new_width / float(width),
         scale_y=new_height / float(height),
@@ -148,10 +150,11 @@ def decode(
         nms_iou: of two boxes of one symbol that overlap by more, the weaker goes.
         top: at most so many detections are returned.
     """
-    foreground = scores[:, 1:]
-    places = np.flatnonzero(foreground > score_threshold)
-    anchors, labels = places // foreground.shape[1], places % foreground.shape[1]
-    confidence = foreground[anchors, labels]
+    # One comparison of contiguous memory and a blanked column are faster than a comparison of a slice.
+    above = scores > score_threshold
+    above[:, 0] = False
+    anchors, columns = np.divmod(np.flatnonzero(above), scores.shape[1])
+    labels, confidence = columns - 1, scores[anchors, columns]
     order = np.argsort(-confidence, kind="mergesort")[:CANDIDATES]
     anchors, labels, confidence = anchors[order], labels[order], confidence[order]
     pixels = transform.to_picture(boxes[anchors])

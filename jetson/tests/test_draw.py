@@ -58,16 +58,28 @@ def test_no_answer_marks_no_symbol(labels):
     assert not has(picture, ANSWER)
 
 
-def test_a_table_shows_the_symbol_where_its_crop_was_cut_out(labels):
+def test_a_table_shows_cards_and_symbol_where_they_lie_in_the_frame(labels):
     cards = [
         Card((20, 20, 120, 120), (70, 70), (100, 100), 1.0),
         Card((200, 20, 300, 120), (250, 70), (100, 100), 1.0),
     ]
-    picture = draw_table(grey(240, 400), cards, MATCH, labels, [(0, 0), (200, 100)])
+    match = MATCH._replace(boxes=np.array([[40, 60, 100, 110], [220, 50, 280, 90]], np.float32))
+    frame = grey(240, 400)
+    picture = draw_table(frame, cards, match, labels)
     table = picture[-240:]
-    assert has(table[55:125, 35:105], ANSWER)
-    assert has(table[125:185, 215:255], ANSWER)
-    assert not has(table[190:], ANSWER)
+    assert (frame == 128).all()
+    assert has(table[55:115, 35:105], ANSWER)
+    assert has(table[45:95, 215:285], ANSWER)
+    assert not has(table[:, 125:195], ANSWER)
+    assert table[20, 30:110].min() > 200  # the outline of the left card
+    assert has(picture[:-240], ANSWER)
+
+
+def test_a_table_whose_match_has_no_answer_marks_no_symbol(labels):
+    match = MATCH._replace(no_answer="no symbol seen on the first card")
+    picture = draw_table(grey(240, 400), [], match, labels)
+    assert has(picture[:-240], SILENCE)
+    assert (picture[-240:] == 128).all()
 
 
 def test_a_table_without_a_match_keeps_its_size(labels):

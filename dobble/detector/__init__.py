@@ -1,0 +1,1 @@
+"""From Pascal VOC and splits to a trained, exported and measured detector."""

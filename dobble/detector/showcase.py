@@ -1,0 +1,117 @@
+"""What a bundle says of test photos to the report's pictures: matches, curves, confusion, best and worst."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from dobble.detector import figures
+from dobble.detector.dataset import LabelledPhoto, read_photo
+from dobble.detector.game import shared_pairs
+from dobble.detector.metrics import AveragePrecision, Truth, confusion_matrix, photo_quality
+from dobble.detector.report import Picture, Section
+from jetson.bundle import Bundle
+from jetson.detect import CardReading, Detections
+from jetson.draw import draw_match
+from jetson.game import play
+
+_MATCHES = 6
+_PHOTOS = 3
+
+
+class Judged(NamedTuple):
+    """A test photo, what is on it, and what the bundle says.
+
+    Attributes:
+        photo: the labelled photo.
+        truth: its ground truth.
+        detections: down to a score of 0.01, which average precision needs.
+        reading: what the device would see.
+    """
+
+    photo: LabelledPhoto
+    truth: Truth
+    detections: Detections
+    reading: CardReading
+
+    @property
+    def card(self) -> frozenset[int]:
+        """Class ids of the symbols that are really there."""
+        return frozenset(self.truth.labels.tolist())
+
+
+def draw_matches(folder: Path, judged: Sequence[Judged], bundle: Bundle, seed: int) -> list[Picture]:
+    """Play six pairs of photos, drawn by lot."""
+    pairs = shared_pairs([one.card for one in judged])
+    lots = np.random.default_rng(seed).permutation(len(pairs))[:_MATCHES]
+    pictures = []
+    for first, second, symbol in pairs[lots].tolist():
+        match = play(bundle, judged[first].reading, judged[second].reading)
+        photos = judged[first].photo, judged[second].photo
+        picture = draw_match(read_photo(photos[0].path), read_photo(photos[1].path), match, bundle.labels)
+        path = folder / f"match_{photos[0].name}_{photos[1].name}.jpg"
+        path.write_bytes(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes())
+        said = match.no_answer or f"{bundle.labels[match.symbol]} ({match.probability:.0%})"
+        right = match.no_answer is None and match.symbol == symbol
+        pictures.append(Picture(path, f"{said}: {'right' if right else f'it is {bundle.labels[symbol]}'}"))
+    return pictures
+
+
+def draw_curves(folder: Path, history: Path, average: AveragePrecision) -> Section:
+    """Draw how training went, and precision over recall."""
+    with history.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    losses = {name: [float(row[f"{name}_loss"]) for row in rows] for name in ("box", "class")}
+    precision = {name: [float(row[name]) for row in rows] for name in ("mAP", "mAP50")}
+    training, recall = folder / "training.png", folder / "precision_recall.png"
+    figures.save_figure(figures.draw_training(losses, precision), training)
+    figures.save_figure(figures.draw_precision_recall(average), recall)
+    pictures = [
+        Picture(training, "Losses on the training photos, precision on the validation photos."),
+        Picture(recall, "Precision over recall at IoU .50, mean over the symbols."),
+    ]
+    return Section("Curves", "How training went, and what the detector trades.", pictures)
+
+
+def draw_confusions(folder: Path, judged: Sequence[Judged], bundle: Bundle, iou_threshold: float) -> Section:
+    """Draw the confusion matrix of all test photos."""
+    matrix = confusion_matrix(
+        [one.detections for one in judged],
+        [one.truth for one in judged],
+        len(bundle.labels),
+        iou_threshold,
+        bundle.thresholds.score,
+    )
+    path = folder / "confusion.png"
+    figures.save_figure(figures.draw_confusion(matrix, bundle.labels), path)
+    caption = "Every test photo, matched one to one; right answers on the diagonal."
+    return Section("Confusion", "What was predicted for what.", [Picture(path, caption)])
+
+
+def draw_extremes(folder: Path, judged: Sequence[Judged], bundle: Bundle, iou_threshold: float) -> Section:
+    """Draw the photos that were read worst and best."""
+    quality = photo_quality(
+        [one.detections for one in judged],
+        [one.truth for one in judged],
+        iou_threshold,
+        bundle.thresholds.score,
+    )
+    order = np.argsort(quality, kind="stable").tolist()
+    pictures = []
+    for place in dict.fromkeys([*order[:_PHOTOS], *order[::-1][:_PHOTOS]]):
+        photo, truth, detections, _ = judged[place]
+        figure = figures.draw_photo(
+            read_photo(photo.path),
+            truth,
+            detections,
+            bundle.labels,
+            iou_threshold=iou_threshold,
+            score_threshold=bundle.thresholds.score,
+        )
+        path = folder / f"photo_{photo.name}.png"
+        figures.save_figure(figure, path)
+        pictures.append(Picture(path, f"{photo.name}: quality {quality[place]:.2f}"))
+    return Section("Worst and best photos", "Left what is there, right what was detected.", pictures)

@@ -1,0 +1,165 @@
+import numpy as np
+import pytest
+
+from dobble.detector.augment import augment
+from dobble.params import AugmentationParams
+
+STILL = AugmentationParams(
+    zoom=(1.0, 1.0),
+    gamma=(1.0, 1.0),
+    gain=(1.0, 1.0),
+    channel_gain=0,
+    blur_probability=0,
+    noise_probability=0,
+)
+LIVELY = AugmentationParams(
+    zoom=(0.7, 1.4),
+    gamma=(0.8, 1.2),
+    gain=(0.8, 1.1),
+    channel_gain=0.1,
+    blur_probability=0.5,
+    noise_probability=0.5,
+)
+INPUT = 320
+SHAPE = (300, 400, 3)
+QUARTERS = (250, 200, 150, 100)  # brightness of the symbol's quarters, clockwise from its top left
+
+
+def painted(box):
+    image = np.zeros(SHAPE, np.uint8)
+    x1, y1, x2, y2 = box
+    x, y = (x1 + x2) // 2, (y1 + y2) // 2
+    corners = ((x1, y1, x, y), (x, y1, x2, y), (x, y, x2, y2), (x1, y, x, y2))
+    for value, (left, top, right, bottom) in zip(QUARTERS, corners, strict=True):
+        image[top:bottom, left:right] = value
+    return image
+
+
+def view_of(box, window, params, seed):
+    """What only the symbol changes in the view, and the view's box in pixels."""
+    boxes = np.array([box], np.float32)
+    with_symbol, without = (
+        augment(image, boxes, INPUT, window, params, np.random.default_rng(seed))
+        for image in (painted(box), np.zeros(SHAPE, np.uint8))
+    )
+    return with_symbol[0].astype(int).max(-1) - without[0].astype(int).max(-1), with_symbol[1][0] * INPUT
+
+
+def borders(symbol):
+    rows, columns = np.nonzero(symbol > 40)
+    return [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+
+
+def quarters(symbol, box):
+    """Brightness of the quarters of a symbol, clockwise from the top left."""
+    x1, y1, x2, y2 = box
+    x, y = [x1 * 0.75 + x2 * 0.25, x1 * 0.25 + x2 * 0.75], [y1 * 0.75 + y2 * 0.25, y1 * 0.25 + y2 * 0.75]
+    places = ((x[0], y[0]), (x[1], y[0]), (x[1], y[1]), (x[0], y[1]))
+    return [int(symbol[int(down), int(right)]) for right, down in places]
+
+
+def turned(turns):
+    """The quarters of a symbol that was turned clockwise by so many right angles."""
+    return [QUARTERS[(place - turns) % 4] for place in range(4)]
+
+
+@pytest.mark.parametrize("window", [320, 224, 96])
+@pytest.mark.parametrize("params", [STILL, LIVELY.model_copy(update={"blur_probability": 0})])
+@pytest.mark.parametrize("seed", range(12))
+def test_box_stays_on_its_symbol(window, params, seed):
+    symbol, box = view_of((150, 100, 230, 160), window, params, seed)
+    np.testing.assert_allclose(box, borders(symbol), atol=1.01)
+
+
+def test_symbol_is_turned_by_each_quarter_turn_and_never_mirrored():
+    found = set()
+    for seed in range(30):
+        symbol, box = view_of((150, 100, 230, 160), 224, STILL, seed)
+        turns = next(turns for turns in range(4) if np.allclose(quarters(symbol, box), turned(turns), atol=2))
+        assert list(box[2:] - box[:2]) == pytest.approx([64, 48] if turns % 2 == 0 else [48, 64], abs=1e-3)
+        found.add(turns)
+    assert found == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("window", [320, 224])
+def test_symbol_keeps_the_size_that_it_has_in_the_whole_input(window):
+    _, box = view_of((150, 100, 230, 160), window, STILL, 0)
+    # The longer side of 400 pixels becomes 320, so 80 x 60 become 64 x 48, in a window as in the whole.
+    assert sorted(box[2:] - box[:2]) == pytest.approx([48, 64], abs=1e-3)
+
+
+def test_zoom_keeps_to_its_range():
+    params = STILL.model_copy(update={"zoom": (0.5, 1.5)})
+    boxes = [view_of((150, 100, 230, 180), 320, params, seed)[1] for seed in range(40)]
+    sides = [float(box[2] - box[0]) for box in boxes]
+    assert 0.5 * 64 <= min(sides) < 0.6 * 64
+    assert 1.4 * 64 < max(sides) <= 1.5 * 64
+
+
+@pytest.mark.parametrize("params", [STILL, LIVELY])
+def test_same_chance_gives_the_same_view_and_other_chance_another(params):
+    image, boxes = painted((150, 100, 230, 160)), np.array([[150, 100, 230, 160]], np.float32)
+    first, again, other = (
+        augment(image, boxes, INPUT, 224, params, np.random.default_rng(seed)) for seed in (3, 3, 4)
+    )
+    np.testing.assert_array_equal(first[0], again[0])
+    np.testing.assert_array_equal(first[1], again[1])
+    assert not np.array_equal(first[0], other[0])
+
+
+@pytest.mark.parametrize("window", [96, 224, 320])
+def test_view_has_the_window_s_size_and_its_boxes_lie_inside(window):
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, 250, (20, 2)).astype(np.float32)
+    boxes = np.concatenate([corners, corners + 50], 1)
+    view, moved = augment(np.zeros(SHAPE, np.uint8), boxes, INPUT, window, LIVELY, rng)
+    assert (view.shape, view.dtype) == ((window, window, 3), np.uint8)
+    assert (moved.shape, moved.dtype) == ((20, 4), np.float32)
+    assert moved.min() >= 0
+    assert moved.max() <= np.float32(window / INPUT)
+
+
+def test_symbols_that_are_hardly_in_the_window_are_left_out():
+    # A row of symbols 300 pixels wide in a window of 96: most are outside, some cut.
+    boxes = np.array([[x, 140, x + 20, 160] for x in range(50, 350, 20)], np.float32)
+    kept = []
+    for seed in range(20):
+        _, moved = augment(np.zeros(SHAPE, np.uint8), boxes, INPUT, 96, STILL, np.random.default_rng(seed))
+        area = (moved[:, 2:] - moved[:, :2]).prod(1) * INPUT**2
+        assert not moved[area == 0].any()
+        kept += area[area > 0].tolist()
+    assert min(kept) >= 0.3 * 16 * 16 - 1e-2
+    assert max(kept) == pytest.approx(16 * 16, rel=1e-4)
+    assert any(area < 0.9 * 16 * 16 for area in kept)
+
+
+def test_photo_without_symbols_has_views_too():
+    view, moved = augment(
+        np.full(SHAPE, 9, np.uint8),
+        np.zeros((0, 4), np.float32),
+        INPUT,
+        224,
+        LIVELY,
+        np.random.default_rng(0),
+    )
+    assert view.shape == (224, 224, 3)
+    assert moved.shape == (0, 4)
+
+
+def test_still_parameters_leave_the_colours_alone():
+    symbol, box = view_of((150, 100, 230, 160), 224, STILL, 1)
+    assert sorted(quarters(symbol, box)) == pytest.approx(sorted(QUARTERS), abs=2)
+
+
+def test_gain_lights_the_whole_picture():
+    params = STILL.model_copy(update={"gain": (0.5, 0.5)})
+    symbol, box = view_of((150, 100, 230, 160), 224, params, 1)
+    assert sorted(quarters(symbol, box)) == pytest.approx([value / 2 for value in sorted(QUARTERS)], abs=2)
+
+
+def test_photo_and_boxes_of_the_caller_stay_as_they_are():
+    image, boxes = painted((150, 100, 230, 160)), np.array([[150, 100, 230, 160]], np.float32)
+    before = image.copy(), boxes.copy()
+    augment(image, boxes, INPUT, 224, LIVELY, np.random.default_rng(0))
+    np.testing.assert_array_equal(image, before[0])
+    np.testing.assert_array_equal(boxes, before[1])

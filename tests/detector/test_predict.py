@@ -1,0 +1,87 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dobble.detector.dataset import LabelledPhoto
+from dobble.detector.network import AnchorSpec, Deployed, Detector
+from dobble.detector.predict import detect_photos
+from dobble.errors import PhotoError
+
+CPU = torch.device("cpu")
+
+
+class Sighted(nn.Module):
+    """Sees one symbol of class 1, as sure as the picture's middle is red, always at the same place."""
+
+    def forward(self, images):
+        red = (images[:, 0, 160, 160] + 1) / 2
+        scores = torch.zeros(len(images), 2, 3)
+        scores[:, 0, 2] = red
+        boxes = torch.tensor([[0.25, 0.5, 0.5, 0.75], [0, 0, 1, 1]]).expand(len(images), -1, -1)
+        return scores, boxes
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Take photos 640 x 320 of the given shades of red."""
+
+    def take(*shades):
+        taken = []
+        for number, red in enumerate(shades):
+            path = tmp_path / f"photo{number}.png"
+            cv2.imwrite(str(path), np.full((320, 640, 3), (0, 0, red), np.uint8))
+            taken.append(
+                LabelledPhoto(path.stem, path, 640, np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
+            )
+        return taken
+
+    return take
+
+
+def test_boxes_are_in_pixels_of_the_photo(photos):
+    (found,) = detect_photos(Sighted(), photos(255), 0.5, CPU)
+    # Halved, the photo fills rows 80 to 240 of the input: [80, 160, 160, 240] there is this on the photo.
+    np.testing.assert_allclose(found.boxes, [[160, 160, 320, 320]])
+    assert found.scores.tolist() == [1]
+    assert found.labels.tolist() == [1]
+
+
+def test_photos_of_several_batches_come_in_their_order(photos):
+    shades = list(range(20, 240, 10))
+    found = list(detect_photos(Sighted(), photos(*shades), 0.5, CPU))
+    assert len(found) == 22
+    np.testing.assert_allclose([one.scores[0] for one in found], np.array(shades) / 255, rtol=1e-5)
+
+
+def test_weak_detections_count_down_to_a_hundredth(photos):
+    seen, unseen = detect_photos(Sighted(), photos(3, 2), 0.5, CPU)
+    np.testing.assert_allclose(seen.scores, [3 / 255], rtol=1e-4)
+    assert len(unseen.scores) == 0
+
+
+def test_no_photos_give_no_detections():
+    assert list(detect_photos(Sighted(), [], 0.5, CPU)) == []
+
+
+def test_photos_are_read_batch_by_batch(photos):
+    taken = photos(*[255] * 17)
+    taken[16].path.write_bytes(b"damaged")
+    found = detect_photos(Sighted(), taken, 0.5, CPU)
+    for _ in range(16):
+        next(found)
+    with pytest.raises(PhotoError, match=r"photo16\.png: is no picture"):
+        next(found)
+
+
+def test_photo_gives_the_same_detections_alone_and_among_others(photos):
+    torch.manual_seed(0)
+    network = Deployed(Detector(3, AnchorSpec((0.2, 0.3), 1.5))).eval()
+    taken = photos(10, 130, 250)
+    among = list(detect_photos(network, taken, 0.5, CPU))[1]
+    (alone,) = detect_photos(network, taken[1:2], 0.5, CPU)
+    assert len(alone.scores)
+    np.testing.assert_array_equal(alone.labels, among.labels)
+    np.testing.assert_allclose(alone.boxes, among.boxes, atol=1e-2)
+    np.testing.assert_allclose(alone.scores, among.scores, atol=1e-5)
