@@ -68,3 +68,121 @@ class OutputError(DobbleError):
 
     def __init__(self, output: Path | str, problem: str) -> None:
         super().__init__(f"{output} could not be written: {problem}; what was there before is untouched")
+
+
+class LabelboxError(DobbleError):
+    """Labelbox does not do what was asked."""
+
+
+class ApiKeyError(LabelboxError):
+    """The key of the labelling service is missing, or may not do what was asked."""
+
+
+class ProjectNotFoundError(LabelboxError):
+    """There is no such project, or the key cannot see it."""
+
+    def __init__(self, project: str) -> None:
+        cure = "copy the id from the project's address in Labelbox, and check the key's workspace"
+        super().__init__(f"Labelbox has no project {project!r} for this key: {cure}")
+
+
+class ExportFailedError(LabelboxError):
+    """Labelbox could not export a project, or not all of it."""
+
+    def __init__(self, project: str, problem: str) -> None:
+        super().__init__(f"the export of project {project!r} {problem}")
+
+
+class ExportUnfinishedError(LabelboxError):
+    """Labelbox did not finish the export of a project in time."""
+
+    def __init__(self, project: str, seconds: float) -> None:
+        problem = f"is not finished after {seconds:g} s"
+        super().__init__(f"the export of project {project!r} {problem}: try again when Labelbox is less busy")
+
+
+class EmptyProjectError(LabelboxError):
+    """A project has no data rows."""
+
+    def __init__(self, project: str) -> None:
+        cure = "add photos to it in Labelbox, or by `dobble upload`"
+        super().__init__(f"project {project!r} has no data rows: {cure}")
+
+
+class UnreachableError(LabelboxError):
+    """A server did not answer, or only with errors that pass, however often it was asked."""
+
+
+class StackError(DobbleError):
+    """A stack file is missing or says something that no stack may say."""
+
+    def __init__(self, source: Path | str, problem: str) -> None:
+        super().__init__(f"{source}: {problem}")
+
+
+class RemoteError(DobbleError):
+    """The remote storage of data and results cannot be used."""
+
+
+class NoRemoteError(RemoteError):
+    """No remote is chosen."""
+
+    def __init__(self) -> None:
+        super().__init__("no remote is configured: choose one with `dobble stack use local` or `… use s3`")
+
+
+class RemoteAccessError(RemoteError):
+    """The remote knows nobody by these credentials, or lets them do less than is needed."""
+
+    def __init__(self, remote: str, problem: str) -> None:
+        cure = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE) and what they may do"
+        super().__init__(f"{remote} refuses access ({problem}): {cure}")
+
+
+class BucketMissingError(RemoteError):
+    """The bucket does not exist."""
+
+    def __init__(self, remote: str) -> None:
+        super().__init__(f"{remote}: there is no such bucket: create it, or correct the stack's url")
+
+
+class RemoteUnreachableError(RemoteError):
+    """Nobody answers at the endpoint, or it breaks off however often it is asked."""
+
+    def __init__(self, remote: str, problem: str) -> None:
+        cure = "check the endpoint in the stack's file and the network, then run the same command again"
+        super().__init__(f"{remote} cannot be reached ({problem}): {cure}")
+
+
+class RemoteStalledError(RemoteError):
+    """The endpoint took the connection and then nothing moved."""
+
+    def __init__(self, remote: str, seconds: float) -> None:
+        cure = "run the same command again; what has arrived is kept (a slow line: raise --stall-seconds)"
+        super().__init__(f"{remote}: nothing moved for {seconds:g} s: {cure}")
+
+
+class RemoteObjectsError(RemoteError):
+    """Objects that pinned data or results consist of are missing from the remote, or damaged there."""
+
+    def __init__(self, remote: str, count: int, example: str, cure: str) -> None:
+        objects = f"{count} object" if count == 1 else f"{count} objects"
+        super().__init__(f"{remote}: {objects} missing or damaged, e.g. {example}: {cure}")
+
+
+class DvcError(RemoteError):
+    """DVC failed for a reason of its own."""
+
+    def __init__(self, command: str, problem: str) -> None:
+        super().__init__(f"`{command}` failed: {problem}")
+
+
+class PinnedDataError(DobbleError):
+    """data/ is not what data.dvc pins."""
+
+    def __init__(self, problem: str, cure: str) -> None:
+        super().__init__(f"pinned data differs: {problem}; {cure}")
+
+
+class ValidationError(DobbleError):
+    """The labelled photos have mistakes that would spoil training; the findings are written."""

@@ -1,0 +1,223 @@
+"""The command line: each stage as a verb, the sources of data, and playing."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dobble.errors import DobbleError, MissingInputError, ParameterError
+from jetson.errors import JetsonError
+
+DATA, BUILD = Path("data"), Path("build")
+VOC, SPLITS, TRAINED, BUNDLE = BUILD / "voc", BUILD / "splits", BUILD / "train", BUILD / "bundle"
+CHECKPOINT, HISTORY, EVALUATION = TRAINED / "checkpoint.pt", TRAINED / "history.csv", BUILD / "evaluation"
+
+app = typer.Typer(
+    help="Learns to play Dobble from labelled photos: data, training, evaluation and play.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+SOURCES, STAGES, USE = "Sources of data/", "Stages (run by `dvc repro`)", "Use"
+
+
+@app.command(rich_help_panel=SOURCES)
+def sample(
+    *,
+    out: Annotated[Path | None, typer.Option(help="Folder to write; data, or tables with --table.")] = None,
+    symbols: Annotated[
+        Path | None, typer.Option(help="Your own symbols: a picture or a folder of pictures for each.")
+    ] = None,
+    table: Annotated[bool, typer.Option("--table", help="Frames with several cards on one table.")] = False,
+    decks: Annotated[int, typer.Option(help="Photo sessions, each with every card once.")] = 10,
+    frames: Annotated[int, typer.Option(help="Frames to render with --table.")] = 60,
+    seed: Annotated[int, typer.Option(help="Another seed gives other photos.")] = 0,
+) -> None:
+    """Render labelled photos of a sample deck, or of a deck with your own symbols."""
+    from dobble.data.sample import render_photos, render_tables
+
+    if table:
+        target = out or Path("tables")
+        done = render_tables(target, symbols=symbols, frames=frames, seed=seed)
+    else:
+        target = out or DATA
+        done = render_photos(target, symbols=symbols, decks=decks, seed=seed)
+    print(f"{target}: {done.photos} photos, {done.boxes} boxes, {done.symbols} symbols")
+
+
+@app.command("import", rich_help_panel=SOURCES)
+def import_(
+    export: Annotated[Path, typer.Argument(help="Labelbox export: NDJSON (v2) or JSON (v1).")],
+    images: Annotated[Path, typer.Argument(help="Folder with the photos, named by their external ids.")],
+    *,
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = DATA,
+    project: Annotated[str | None, typer.Option(help="Project id, if rows carry labels of several.")] = None,
+) -> None:
+    """Take an existing Labelbox export and its photos as data/."""
+    from dobble.data.raw import import_export
+
+    done = import_export(export, images, out, project=project)
+    print(f"{out}: {done.photos} photos, {done.boxes} boxes, {done.unlabelled} rows without labels")
+
+
+@app.command(rich_help_panel=SOURCES)
+def fetch(
+    *,
+    project: Annotated[str, typer.Option(help="Project id, from its address in Labelbox.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = DATA,
+) -> None:
+    """Take a labelled Labelbox project as data/; the key comes from LABELBOX_API_KEY."""
+    from dobble.data.fetch import fetch as run
+
+    done = run(project, out)
+    print(
+        f"{out}: {done.photos} photos ({done.downloaded} new), {done.boxes} boxes,"
+        f" {done.unlabelled} rows without labels"
+    )
+
+
+@app.command(rich_help_panel=SOURCES)
+def upload(
+    photos: Annotated[Path, typer.Argument(help="Folder of photos; their paths become external ids.")],
+    *,
+    project: Annotated[str, typer.Option(help="Name of the Labelbox project to make or to go on with.")],
+    labels: Annotated[Path | None, typer.Option(help="Symbols of the deck, one a line.")] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(help="Bundle whose detections are suggested as boxes.")
+    ] = None,
+) -> None:
+    """Make a Labelbox project of a folder of photos, with the model's boxes to correct."""
+    from dobble.data.upload import upload as run
+
+    done = run(photos, project, labels, bundle)
+    print(f"{done.address}: {done.photos} photos ({done.uploaded} new), {done.suggested} suggested boxes")
+    print(f"when labelled: dobble fetch --project {done.project}")
+
+
+@app.command(rich_help_panel=STAGES)
+def convert() -> None:
+    """Turn data/ into Pascal VOC in build/voc."""
+    from dobble.data.convert import convert as run
+    from dobble.params import load_params
+
+    params = load_params().convert
+    if not DATA.is_dir():
+        raise MissingInputError(DATA, "run `dobble sample`, `dobble import` or `dvc pull`")
+    done = run(DATA, VOC, params)
+    print(
+        f"{VOC}: {done.photos} photos, {done.boxes} boxes of {len(done.classes)} symbols;"
+        f" {done.clipped} boxes clipped, {done.left_out} rows without boxes left out"
+    )
+
+
+@app.command(rich_help_panel=STAGES)
+def split() -> None:
+    """Share the photos out to train, val and test by whole groups in build/splits."""
+    from dobble.data.split import split as run
+    from dobble.params import load_params
+
+    params = load_params().split
+    done = run(VOC, SPLITS, params)
+    shares = ", ".join(
+        f"{name} {done.photos[name]} photos of {done.groups[name]} {params.group_by}s" for name in done.photos
+    )
+    print(f"{SPLITS}: {shares}")
+
+
+@app.command(rich_help_panel=STAGES)
+def train() -> None:
+    """Train the detector; build/train holds the best checkpoint and the history."""
+    from dobble.params import load_params
+
+    params = load_params().train
+    from dobble.detector.train import train as run
+
+    done = run(VOC, SPLITS, TRAINED, params)
+    print(
+        f"{TRAINED}: best epoch {done.best.epoch} of {done.epochs}, val mAP {done.best.mAP:.3f};"
+        f" {done.photos_per_second:.1f} photos/s, waiting for data {done.waiting_share:.1%} of the time"
+    )
+
+
+@app.command(rich_help_panel=STAGES)
+def export() -> None:
+    """Export the checkpoint to build/bundle, which is all that a device needs."""
+    from dobble.params import load_params
+
+    params = load_params().export
+    from dobble.detector.export import export as run
+
+    done = run(CHECKPOINT, VOC, SPLITS, BUNDLE, params)
+    deck = "deck unknown" if done.deck_cards is None else f"deck of {done.deck_cards} cards"
+    print(
+        f"{BUNDLE}: {done.bytes / 1e6:.1f} MB, {done.anchors} anchors, {deck}, calibration {done.calibration}"
+    )
+
+
+@app.command(rich_help_panel=STAGES)
+def evaluate() -> None:
+    """Measure the bundle on the test photos in build/evaluation."""
+    from dobble.params import load_params
+
+    params = load_params().evaluate
+    from dobble.detector.evaluate import evaluate as run
+
+    done = run(BUNDLE, CHECKPOINT, VOC, SPLITS, HISTORY, EVALUATION, params)
+    print(f"{EVALUATION}: {done.photos} photos, {json.dumps(done.metrics)}")
+
+
+@app.command(rich_help_panel=USE)
+def play(
+    pictures: Annotated[list[Path], typer.Argument(help="Two photos of one card each, or one of a table.")],
+    *,
+    out: Annotated[Path, typer.Option(help="Picture to write, with the symbol marked.")] = Path("match.jpg"),
+    bundle: Annotated[Path, typer.Option(help="Bundle to play with.")] = BUNDLE,
+) -> None:
+    """Name the symbol that two cards share."""
+    if len(pictures) > 2:
+        raise ParameterError(f"play takes one picture of a table or two of a card each, not {len(pictures)}")
+    from dobble.play import play_pictures, write_picture
+
+    outcome = play_pictures(bundle, pictures)
+    try:
+        write_picture(out, outcome.picture)
+    except ValueError as error:
+        raise ParameterError(str(error)) from error
+    print("\n".join([*outcome.lines, f"picture: {out}"]))
+
+
+@app.command(rich_help_panel=USE)
+def summary() -> None:
+    """Print the metrics of the last evaluation and where its report is."""
+    source = EVALUATION / "metrics.json"
+    if not source.is_file():
+        raise MissingInputError(source, "run `dvc repro`")
+    metrics = json.loads(source.read_text(encoding="utf-8"))
+    game = metrics["game"]
+    rows = [
+        ("mAP", f"{metrics['mAP']:.3f}"),
+        ("mAP50", f"{metrics['mAP50']:.3f}"),
+        ("accuracy", f"{metrics['accuracy']:.1%}"),
+        ("mean IoU", f"{metrics['mean_iou']:.3f}"),
+        ("game, naive rule", f"{game['simple']:.1%}"),
+        ("game, joint evidence", f"{game['joint']:.1%}"),
+        ("game, deck known", f"{game['deck']:.1%}" if "deck" in game else "deck unknown"),
+        ("one card", f"{metrics['latency_ms']:.1f} ms"),
+    ]
+    for name, value in rows:
+        print(f"{name:<22}{value:>8}")
+    print(f"report: {EVALUATION / 'report' / 'report.html'}")
+
+
+def main() -> None:
+    """Run the command line; a failure that the user can mend is one line and exit code 1."""
+    try:
+        app()
+    except (DobbleError, JetsonError) as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        # What no stage could name better, such as an input that may not be read
+        sys.exit(f"error: {error.filename or 'the system'}: {error.strerror or error}")
