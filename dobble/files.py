@@ -69,7 +69,7 @@ def _named_write_errors(target: Path) -> Iterator[None]:
         yield
     except OSError as error:
         named = [Path(name) for name in (error.filename, error.filename2) if name is not None]
-        if named and not any(_inside(name, target.parent) for name in named):
+        if named and not any(_inside(name, target.parent) or _inside(target, name) for name in named):
             raise
         raise OutputError(target, error.strerror or str(error)) from error
 

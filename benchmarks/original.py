@@ -1,0 +1,50 @@
+"""What the bundle is compared with: torchvision's whole detector in one graph, as the original shipped it."""
+
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torchvision.models.detection import ssdlite320_mobilenet_v3_large
+
+CLASSES = 58  # with the background
+SCORE_THRESHOLD = 0.001  # torchvision's own
+BACKGROUND_BIAS, CANDIDATE_BIAS = 12.0, 9.0  # far apart beside what random weights add: scores of some 5 %
+CANDIDATE_MAP, CANDIDATE_CELLS = 1, 100  # the second feature map has 10x10 cells, each with all channels
+
+
+def export_original(path: Path, images: list[NDArray[np.float32]], candidates: float) -> None:
+    """Write `ssdlite320_mobilenet_v3_large` with its normalisation, resizing and suppression inside.
+
+    The weights are random. The classification head is biased so that about as many scores pass the threshold
+    on any photo as `candidates` says, spread over the picture: suppression takes longer the more there are.
+
+    Args:
+        path: the ONNX file.
+        images: at least two, float32 [3, S, S] RGB in [0, 1], of the size that the graph will take.
+        candidates: scores above `SCORE_THRESHOLD` for each photo.
+    """
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    model = ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=CLASSES).eval()
+    tensors = [torch.from_numpy(image) for image in images]
+    with torch.no_grad():
+        batch = model.transform(tensors)[0].tensors
+        # Without statistics of its own the activations sink to denormal numbers, which slow a processor down.
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = 1.0
+        model.train().head(list(model.backbone(batch).values()))
+        biases = [branch[-1].bias.view(-1, CLASSES) for branch in model.head.classification_head.module_list]
+        for bias in biases:
+            bias[:, 0] = BACKGROUND_BIAS
+        for channel in range(round(candidates / CANDIDATE_CELLS)):
+            shape, symbol = divmod(channel, CLASSES - 1)
+            biases[CANDIDATE_MAP][shape, 1 + symbol] = CANDIDATE_BIAS
+        model.eval()
+    logging.disable(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(model, (tensors[:1],), str(path), dynamo=False, opset_version=11)
