@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dobble.detector.anchors import INPUT_SIZE
 from dobble.detector.augment import augment
 from dobble.detector.dataset import TrainingPhotos
-from dobble.detector.network import INPUT_SIZE
 from dobble.params import TrainParams
 
 _AHEAD = 6

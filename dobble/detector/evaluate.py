@@ -14,6 +14,7 @@ import torch
 from tqdm import tqdm
 
 from dobble.data.voc import read_labels
+from dobble.detector.checkpoint import load_checkpoint, restore
 from dobble.detector.dataset import LabelledPhoto, load_split, read_photo
 from dobble.detector.game import GameAccuracy, game_accuracy
 from dobble.detector.metrics import (
@@ -24,7 +25,7 @@ from dobble.detector.metrics import (
     average_precision,
     match_boxes,
 )
-from dobble.detector.network import Deployed, load_checkpoint, restore
+from dobble.detector.network import Deployed
 from dobble.detector.predict import LOWEST_SCORE
 from dobble.detector.report import Metric, Report, describe_metrics, write_report
 from dobble.detector.showcase import Judged, draw_confusions, draw_curves, draw_extremes, draw_matches

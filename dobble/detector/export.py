@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 
 from dobble.data.voc import read_labels
 from dobble.deck import read_deck
+from dobble.detector.anchors import INPUT_SIZE
+from dobble.detector.checkpoint import load_checkpoint, restore
 from dobble.detector.dataset import LabelledPhoto, load_split, read_photo
 from dobble.detector.game import shared_pairs
-from dobble.detector.network import INPUT_SIZE, Deployed, load_checkpoint, restore
+from dobble.detector.network import Deployed
 from dobble.errors import CheckpointError
 from dobble.files import replaced_folder
 from dobble.params import ExportParams

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from dobble.detector.anchors import INPUT_SIZE
 from dobble.detector.dataset import LabelledPhoto, read_photo
-from dobble.detector.network import INPUT_SIZE, Deployed
+from dobble.detector.network import Deployed
 from jetson.detect import Detections, decode, letterbox
 
 LOWEST_SCORE = 0.01

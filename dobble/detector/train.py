@@ -18,19 +18,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from dobble.data.voc import read_labels
+from dobble.detector.anchors import AnchorSpec, fit_anchors
 from dobble.detector.batches import Batch, epoch_batches, steps_per_epoch
+from dobble.detector.checkpoint import save_checkpoint, start_weights, write_tensors
 from dobble.detector.dataset import LabelledPhoto, TrainingPhotos, box_shares, load_split
 from dobble.detector.loss import multibox_loss
 from dobble.detector.metrics import Truth, average_precision
-from dobble.detector.network import (
-    AnchorSpec,
-    Deployed,
-    Detector,
-    fit_anchors,
-    save_checkpoint,
-    start_weights,
-    write_tensors,
-)
+from dobble.detector.network import Deployed, Detector
 from dobble.detector.predict import detect_photos
 from dobble.errors import MissingInputError, TrainingError
 from dobble.files import replaced_file, replaced_folder
@@ -139,7 +133,8 @@ class _Run:
         params = self.params
         batches = epoch_batches(photos, params, self.epoch)
         self.losses = np.zeros(2)
-        bar = tqdm(total=self.steps, desc=f"epoch {self.epoch + 1}/{params.epochs}", leave=False, disable=None)
+        name = f"epoch {self.epoch + 1}/{params.epochs}"
+        bar = tqdm(total=self.steps, desc=name, leave=False, disable=None)
         asked = time.perf_counter()
         for step, batch in enumerate(batches):
             got = time.perf_counter()

@@ -82,6 +82,12 @@ def test_batches_depend_on_the_seed_and_the_epoch_alone(squares, train_params):
     assert len({batches(0, 0), batches(0, 1), batches(1, 0)}) == 3
 
 
+def test_photo_is_seen_another_way_in_every_epoch(photos, train_params):
+    photos.photos[:] = photos.photos[:1]
+    views = [next(epoch_batches(photos, train_params, epoch)).images for epoch in range(3)]
+    assert not any(torch.equal(views[first], views[second]) for first, second in ((0, 1), (0, 2), (1, 2)))
+
+
 def test_view_of_a_photo_that_is_in_memory_is_the_same(photos, train_params):
     first = list(epoch_batches(photos, train_params, 3))
     again = list(epoch_batches(photos, train_params, 3))
@@ -118,11 +124,13 @@ def test_damaged_photo_stops_the_epoch_and_is_named(own_squares, train_params):
 
 
 def test_training_that_stops_early_leaves_no_thread(photos, train_params):
-    params = train_params.model_copy(update={"batch_size": 2})
-    batches = epoch_batches(photos, params, 0)
+    photos.photos *= 4
+    batches = epoch_batches(photos, train_params.model_copy(update={"batch_size": 2}), 0)
     next(batches)
     assert workers()
-    batches.close()
+    closing = threading.Thread(target=batches.close, daemon=True)
+    closing.start()
+    closing.join(10)
     assert not workers()
 
 

@@ -11,12 +11,13 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from dobble.detector.checkpoint import load_checkpoint, restore
 from pipelines import SYMBOLS, Pipeline, files_of, full_disk
 
 from dobble.data.voc import read_image_set
 from dobble.detector.dataset import read_photo
 from dobble.detector.export import TABLE_SIZE, compose_table, export
-from dobble.detector.network import Deployed, load_checkpoint, restore
+from dobble.detector.network import Deployed
 from dobble.errors import CheckpointError, DobbleError, MissingInputError, OutputError, PhotoError
 from dobble.params import ExportParams
 from jetson.bundle import Bundle, load_bundle
