@@ -19,6 +19,9 @@ $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --no-compile --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@echo "compiling what the stages import"
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -W ignore -c 'import dobble.cli, dobble.detector.evaluate, \
+		dobble.detector.export, dobble.detector.train, dvc.cli, dvc.repo, pytest, torch.onnx, labelbox, sklearn'
 	@touch $@
 
 demo: $(READY) ## Render the sample deck, run every stage, play, and say where the report is
