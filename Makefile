@@ -4,9 +4,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
+ifneq ($(wildcard .dobble/stack.env),)
+include .dobble/stack.env
+export AWS_MAX_ATTEMPTS AWS_EC2_METADATA_DISABLED AWS_REQUEST_CHECKSUM_CALCULATION AWS_RESPONSE_CHECKSUM_VALIDATION
+endif
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint types unit bench clean
+.PHONY: help env repro demo test lint types unit bench clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -23,6 +27,10 @@ $(READY): requirements.lock pyproject.toml
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -W ignore -c 'import dobble.cli, dobble.detector.evaluate, \
 		dobble.detector.export, dobble.detector.train, dvc.cli, dvc.repo, pytest, torch.onnx, labelbox, sklearn'
 	@touch $@
+
+repro: $(READY) ## Run what has changed, on pinned data only
+	@dobble pin --check
+	@dvc repro
 
 demo: $(READY) ## Render the sample deck, run every stage, play, and say where the report is
 	@test -d data || dobble sample

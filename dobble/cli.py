@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from dobble.cli_remote import app as remote_app
 from dobble.errors import DobbleError, MissingInputError, ParameterError
 from jetson.errors import JetsonError
 
@@ -210,6 +211,9 @@ def summary() -> None:
     for name, value in rows:
         print(f"{name:<22}{value:>8}")
     print(f"report: {EVALUATION / 'report' / 'report.html'}")
+
+
+app.add_typer(remote_app)
 
 
 def main() -> None:

@@ -1,0 +1,146 @@
+"""Reads DVC's settings as a place to keep objects in: a folder of this machine, or a folder in a bucket."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from dobble.errors import NoRemoteError, RemoteError
+from dobble.files import replaced_file
+
+_S3_KEYS = {
+    "url": "url",
+    "endpointurl": "endpoint",
+    "region": "region",
+    "profile": "profile",
+    "access_key_id": "key",
+    "secret_access_key": "secret",
+    "session_token": "token",
+    "ssl_verify": "verify",
+}
+_TIMEOUTS = {"connect_timeout", "read_timeout"}
+_DEFAULTS = {"verify", "listobjects", "use_ssl", "jobs", "protected", "slow_link_warning"}
+
+
+class Storage(Protocol):
+    """Objects by key; `name` is what messages call the place."""
+
+    name: str
+
+    def list(self, folder: str) -> dict[str, int]:
+        """Give the size of every object below a folder, by its key relative to that folder."""
+
+    def read(self, key: str) -> bytes:
+        """Give the bytes of a small object; FileNotFoundError if there is none."""
+
+    def md5(self, key: str) -> str:
+        """Fetch an object and give the MD5 of its bytes; FileNotFoundError if there is none."""
+
+    def write(self, key: str, source: Path, md5: str) -> None:
+        """Store a file of known MD5."""
+
+
+@dataclass(frozen=True)
+class Remote:
+    """DVC's default remote; `storage` is None if only DVC understands its kind or its settings."""
+
+    name: str
+    endpoint: str | None
+    storage: Storage | None
+
+
+class Folder:
+    """A folder of this machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self.name = folder, str(folder)
+
+    def list(self, folder: str) -> dict[str, int]:
+        """Give the size of every file below a folder, by its path relative to that folder."""
+        top = self._folder / folder
+        return {
+            path.relative_to(top).as_posix(): path.stat().st_size for path in top.rglob("*") if path.is_file()
+        }
+
+    def read(self, key: str) -> bytes:
+        """Give the bytes of a file."""
+        return (self._folder / key).read_bytes()
+
+    def md5(self, key: str) -> str:
+        """Give the MD5 of a file."""
+        return file_md5(self._folder / key)
+
+    def write(self, key: str, source: Path, md5: str) -> None:
+        """Copy a file."""
+        with replaced_file(self._folder / key) as side:
+            side.write_bytes(source.read_bytes())
+            if file_md5(side) != md5:
+                raise RemoteError(
+                    f"{source} changed while it was copied to {self.name}: run the command again"
+                )
+
+
+def open_remote(root: Path, stall_seconds: float) -> Remote:
+    """Read DVC's settings of a project.
+
+    Raises:
+        NoRemoteError: if no default remote is configured.
+        RemoteError: if DVC's settings cannot be read.
+        RemoteAccessError: if AWS's own chain is broken, e.g. the profile does not exist.
+    """
+    config = _dvc_config(root)
+    settings = config["remote"].get(config["core"].get("remote"))
+    if settings is None:
+        raise NoRemoteError
+    return Remote(settings["url"], settings.get("endpointurl"), _open(settings, stall_seconds))
+
+
+def cache_folder(root: Path) -> Path:
+    """Say where DVC's local cache is.
+
+    Raises:
+        RemoteError: if DVC's settings cannot be read.
+    """
+    return Path(_dvc_config(root)["cache"].get("dir") or root / ".dvc" / "cache")
+
+
+def file_md5(path: Path) -> str:
+    """Give the MD5 of a file, by which DVC names it."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, _md5).hexdigest()
+
+
+def _md5() -> Any:
+    return hashlib.md5(usedforsecurity=False)
+
+
+def _dvc_config(root: Path) -> Any:
+    from dvc.config import Config, ConfigError  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    folder = root / ".dvc"
+    if not folder.is_dir():
+        raise RemoteError(f"{folder}: there is no DVC project here: run in the project's folder")
+    try:
+        return Config(str(folder.absolute()))
+    except ConfigError as error:
+        raise RemoteError(f"{folder}: {' '.join(str(error).split())}") from error
+
+
+def _open(settings: dict[str, Any], stall_seconds: float) -> Storage | None:
+    url = settings["url"]
+    given = {
+        key: value
+        for key, value in settings.items()
+        if value is not False and key not in _TIMEOUTS | _DEFAULTS
+    }
+    if "://" not in url:
+        return Folder(Path(url)) if set(given) <= {"url"} else None
+    if not url.startswith("s3://") or not set(given) <= set(_S3_KEYS) or settings.get("use_ssl") is False:
+        return None
+    from dobble.s3 import S3Bucket, S3Settings  # noqa: PLC0415
+
+    values = {_S3_KEYS[key]: value for key, value in given.items() if key != "url"}
+    if settings.get("ssl_verify") is False:
+        values["verify"] = False
+    bucket, _, prefix = url.removeprefix("s3://").partition("/")
+    return S3Bucket(S3Settings(bucket, prefix.strip("/"), **values), stall_seconds)

@@ -1,0 +1,113 @@
+"""Runs a command in a process group of its own and ends the whole group when it no longer gets anywhere."""
+
+import os
+import queue
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_TIMES = re.compile(r"\[[^\]]*\]|\x1b\[[0-9;]*[A-Za-z]|[|█▏▎▍▌▋▊▉#]+")
+_KEPT_LINES = 200
+_GRACE_SECONDS, _TICK_SECONDS = 3.0, 0.2
+
+
+class StalledError(Exception):
+    """Nothing new was said or moved for too long; the command has been ended."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a command ended, and the last lines that it said."""
+
+    status: int
+    lines: tuple[str, ...]
+
+
+def run_watched(
+    command: list[str],
+    environment: Mapping[str, str],
+    stall_seconds: float,
+    folder: Path = Path(),
+    echo: Callable[[str], object] | None = None,
+) -> Finished:
+    """Run a command to its end.
+
+    Progress is a state that was never reported before: a line, or a progress bar's counts with its clock,
+    rate and drawing left out, so that a bar that is only redrawn, or an attempt that is only repeated, does
+    not count.
+
+    Args:
+        command: program and arguments.
+        environment: its whole environment.
+        stall_seconds: how long it may go without progress.
+        folder: where it runs.
+        echo: given all that it says, as it comes.
+
+    Raises:
+        StalledError: if it went longer without progress; nothing that it started is left.
+    """
+    process = subprocess.Popen(  # noqa: S603
+        command,
+        cwd=folder,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    said: queue.Queue[str] = queue.Queue()
+    listener = threading.Thread(target=_listen, args=(process, said, echo), daemon=True)
+    listener.start()
+    lines: deque[str] = deque(maxlen=_KEPT_LINES)
+    seen: set[str] = set()
+    deadline = time.monotonic() + stall_seconds
+    try:
+        while process.poll() is None:
+            line = ""
+            with suppress(queue.Empty):
+                line = said.get(timeout=_TICK_SECONDS)
+            state = _TIMES.sub("", line).strip()
+            if state and state not in seen:
+                seen.add(state)
+                lines.append(line.strip())
+                deadline = time.monotonic() + stall_seconds
+            elif time.monotonic() > deadline:
+                raise StalledError
+    finally:
+        _end(process)
+    listener.join(_GRACE_SECONDS)
+    while not said.empty():
+        lines.append(said.get().strip())
+    return Finished(process.returncode, tuple(filter(None, lines)))
+
+
+def _listen(
+    process: subprocess.Popen[bytes], said: "queue.Queue[str]", echo: Callable[[str], object] | None
+) -> None:
+    """Cut what a command says into states: a bar is redrawn after a carriage return."""
+    assert process.stdout is not None
+    rest = ""
+    while piece := os.read(process.stdout.fileno(), 1 << 16):
+        text = piece.decode(errors="replace")
+        if echo is not None:
+            echo(text)
+        *whole, rest = re.split(r"[\r\n]", rest + text)
+        for line in whole:
+            said.put(line)
+    said.put(rest)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End what is left of the group, asking first."""
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            os.killpg(process.pid, sign)
+            process.wait(_GRACE_SECONDS)
+    process.wait()
