@@ -19,9 +19,7 @@ def stack_use(choice: Annotated[str, typer.Argument(help="local, s3, or the path
     from dobble.stack import ENVIRONMENT, use_stack
 
     used = use_stack(choice)
-    print(
-        f"stack {choice}: data and results in {used.stack.remote.url}; settings for the shell in {ENVIRONMENT}"
-    )
+    print(f"stack {choice}: data and results in {used.stack.remote.url}; shell settings in {ENVIRONMENT}")
 
 
 @stack_app.command("show")
@@ -48,9 +46,7 @@ def push(
     from dobble.remote import push as run
 
     done = run(sample=_sample(sample), stall_seconds=stall_seconds)
-    print(
-        f"{done.remote}: {done.objects} objects sent ({done.bytes / 1e6:.1f} MB), {done.mended} of them mended"
-    )
+    print(f"{done.remote}: {done.objects} objects sent ({done.bytes / 1e6:.1f} MB), {done.mended} mended")
 
 
 @app.command(rich_help_panel=REMOTE)
