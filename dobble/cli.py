@@ -13,6 +13,7 @@ from jetson.errors import JetsonError
 
 DATA, BUILD = Path("data"), Path("build")
 VOC, SPLITS, TRAINED, BUNDLE = BUILD / "voc", BUILD / "splits", BUILD / "train", BUILD / "bundle"
+VALIDATION = BUILD / "validation"
 CHECKPOINT, HISTORY, EVALUATION = TRAINED / "checkpoint.pt", TRAINED / "history.csv", BUILD / "evaluation"
 
 app = typer.Typer(
@@ -126,6 +127,21 @@ def split() -> None:
         f"{name} {done.photos[name]} photos of {done.groups[name]} {params.group_by}s" for name in done.photos
     )
     print(f"{SPLITS}: {shares}")
+
+
+@app.command("validate", rich_help_panel=USE)
+def validate_() -> None:
+    """Check labels, photos and splits; findings with pictures go to build/validation."""
+    from dobble.params import load_params
+
+    params = load_params()
+    from dobble.data.validate import validate as run
+
+    done = run(VOC, SPLITS, DATA, VALIDATION, params.validation, params.split)
+    print(
+        f"{VALIDATION}: {done.photos} photos, {done.severities['error']} errors,"
+        f" {done.severities['warning']} warnings on {done.flagged} photos"
+    )
 
 
 @app.command(rich_help_panel=STAGES)

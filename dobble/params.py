@@ -157,6 +157,7 @@ class Params(_Block):
 
     convert: ConvertParams
     split: SplitParams
+    validation: Annotated[ValidateParams, Field(alias="validate")]  # BaseModel has a method of that name
     train: TrainParams
     export: ExportParams
     evaluate: EvaluateParams

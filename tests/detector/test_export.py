@@ -11,10 +11,10 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from dobble.detector.checkpoint import load_checkpoint, restore
 from pipelines import SYMBOLS, Pipeline, files_of, full_disk
 
 from dobble.data.voc import read_image_set
+from dobble.detector.checkpoint import load_checkpoint, restore
 from dobble.detector.dataset import read_photo
 from dobble.detector.export import TABLE_SIZE, compose_table, export
 from dobble.detector.network import Deployed

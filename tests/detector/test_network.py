@@ -3,11 +3,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from dobble.detector.anchors import INPUT_SIZE, AnchorSpec, fit_anchors
-from dobble.detector.checkpoint import load_checkpoint, restore, save_checkpoint, start_weights
 from torchvision.models.mobilenetv3 import mobilenet_v3_large
 from torchvision.ops import box_iou
 
+from dobble.detector.anchors import INPUT_SIZE, AnchorSpec, fit_anchors
+from dobble.detector.checkpoint import load_checkpoint, restore, save_checkpoint, start_weights
 from dobble.detector.network import Deployed, Detector, decode_boxes
 from dobble.errors import CheckpointError, TrainingError
 

@@ -2,9 +2,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from dobble.detector.anchors import AnchorSpec
 from torch import nn
 
+from dobble.detector.anchors import AnchorSpec
 from dobble.detector.dataset import LabelledPhoto
 from dobble.detector.network import Deployed, Detector
 from dobble.detector.predict import detect_photos

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from dobble.detector.checkpoint import load_checkpoint, restore
 
 from dobble.data.voc import write_lines
+from dobble.detector.checkpoint import load_checkpoint, restore
 from dobble.detector.dataset import load_split
 from dobble.detector.metrics import Truth, average_precision
 from dobble.detector.network import Deployed

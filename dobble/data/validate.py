@@ -1,0 +1,197 @@
+"""Pascal VOC and its splits to what is probably wrong with them; training goes on only if little is."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from dobble.data.annotations import LabelledBox, parse_row, read_rows
+from dobble.data.assignment import SPLITS
+from dobble.data.contact_sheet import group_findings, write_sheets
+from dobble.data.deck_check import Suspicion, find_mistakes
+from dobble.data.deepchecks_suite import Outcome, Sample, data_suite
+from dobble.data.duplicates import near_duplicates
+from dobble.data.findings import Finding, labelbox_link, write_findings
+from dobble.data.names import photo_id
+from dobble.data.photo_check import (
+    Picture,
+    check_boxes,
+    check_pictures,
+    read_picture,
+    without_doubles,
+)
+from dobble.data.voc import VocPhoto, read_annotation, read_image_set, read_labels
+from dobble.errors import ValidationError
+from dobble.files import replaced_folder
+from dobble.params import SplitParams, ValidateParams
+
+FINDINGS, METRICS, DEEPCHECKS, SHEETS = "findings.csv", "metrics.json", "deepchecks.html", "sheets"
+
+
+@dataclass(frozen=True)
+class ValidateSummary:
+    """How many photos were looked at, and how many findings there are of each severity and check."""
+
+    photos: int
+    flagged: int
+    severities: dict[str, int]
+    checks: dict[str, int]
+
+
+def validate(
+    voc: Path, splits: Path, raw: Path, out: Path, params: ValidateParams, split_params: SplitParams
+) -> ValidateSummary:
+    """Write findings, metrics, the report of Deepchecks and contact sheets into `out`.
+
+    Args:
+        voc: photos and annotations.
+        splits: which photo is in which split.
+        raw: the export the photos come from: boxes as they were drawn, and the rows to link to.
+        out: folder that gets `findings.csv`, `metrics.json`, `sheets` and, if asked for, `deepchecks.html`.
+        params: limits, and which severities fail.
+        split_params: their `group_pattern` may say which card a photo shows.
+
+    Raises:
+        ValidationError: if there are findings of a severity in `params.fail_on`; `out` is written too.
+        MissingInputError: if an earlier stage has not run.
+        AnnotationError: if an annotation or a split cannot be used.
+        ExportError: if the export cannot be read.
+        PhotoError: if a photo cannot be decoded.
+        OutputError: if `out` cannot be written.
+    """
+    names = read_labels(voc / "labels.txt")
+    split_of = {photo: name for name in SPLITS for photo in read_image_set(splits / f"{name}.txt")}
+    photos = {photo: read_annotation(voc / "Annotations" / f"{photo}.xml") for photo in sorted(split_of)}
+    drawn, links = _read_export(raw / "export.ndjson")
+    pictures = _read_pictures(voc / "JPEGImages", photos)
+    hashes = {photo: picture.hash for photo, picture in pictures.items()}
+    findings = [
+        *_deck_findings(photos, params, split_params),
+        *near_duplicates(hashes, split_of, params.max_hash_distance),
+        *(
+            found
+            for photo in photos.values()
+            for found in check_boxes(photo, drawn.get(photo.photo_id, ()), params)
+        ),
+        *check_pictures(pictures, params),
+    ]
+    outcome = None
+    if params.deepchecks:
+        outcome = data_suite(_samples(photos, pictures, split_of, names), names, params)
+        findings += outcome.findings
+    findings.sort(key=lambda found: found.severity)
+    summary = ValidateSummary(
+        photos=len(photos),
+        flagged=len({found.photo for found in findings if found.photo}),
+        severities={kind: sum(found.severity == kind for found in findings) for kind in ("error", "warning")},
+        checks=dict(sorted(Counter(found.check for found in findings).items())),
+    )
+    failing = [found for found in findings if found.severity in params.fail_on]
+    with replaced_folder(out) as side:
+        write_findings(side / FINDINGS, findings, links)
+        (side / SHEETS).mkdir()
+        write_sheets(side / SHEETS, group_findings(findings, photos, voc / "JPEGImages"))
+        if outcome is not None:
+            outcome.write_html(side / DEEPCHECKS)
+        text = json.dumps(_metrics(summary, outcome, passed=not failing), indent=2, ensure_ascii=False)
+        (side / METRICS).write_text(text + "\n", encoding="utf-8")
+    if failing:
+        raise ValidationError(_failure(failing, out))
+    return summary
+
+
+def card_name(photo: str, split_params: SplitParams) -> str | None:
+    """Find which card a photo shows by its name, if `group_pattern` has a group for that."""
+    match = re.search(split_params.group_pattern, photo)
+    return match.groupdict().get("card") if match else None
+
+
+def _read_export(export: Path) -> tuple[dict[str, tuple[LabelledBox, ...]], dict[str, str]]:
+    """Boxes as they were drawn and Labelbox's addresses, by photo id."""
+    drawn, links = {}, {}
+    for number, row in read_rows(export):
+        photo = parse_row(export, number, row, "first")
+        drawn[photo_id(photo.external_id)] = photo.boxes
+        links[photo_id(photo.external_id)] = labelbox_link(row)
+    return drawn, links
+
+
+def _read_pictures(folder: Path, photos: Mapping[str, VocPhoto]) -> dict[str, Picture]:
+    def read(photo: VocPhoto) -> Picture:
+        return read_picture(folder / photo.filename, (photo.width, photo.height))
+
+    with ThreadPoolExecutor() as threads:
+        done = tqdm(
+            threads.map(read, photos.values()),
+            total=len(photos),
+            desc="validate",
+            unit="photo",
+            disable=None,
+        )
+        return dict(zip(photos, done, strict=True))
+
+
+def _deck_findings(
+    photos: Mapping[str, VocPhoto], params: ValidateParams, split_params: SplitParams
+) -> list[Finding]:
+    if params.deck == "none":
+        return []
+    labels = {name: without_doubles(photo, params.max_box_overlap) for name, photo in photos.items()}
+    cards = {name: card for name in photos if (card := card_name(name, split_params)) is not None}
+    per_card = None if params.symbols_per_card == "auto" else params.symbols_per_card
+    return [_deck_finding(mistake) for mistake in find_mistakes(labels, cards, per_card)]
+
+
+def _deck_finding(mistake: Suspicion) -> Finding:
+    return Finding(
+        mistake.photo,
+        "error",
+        f"deck {mistake.kind}",
+        mistake.finding,
+        mistake.suggestion,
+        () if mistake.kind == "count" else mistake.symbols,
+        mistake.other,
+    )
+
+
+def _samples(
+    photos: Mapping[str, VocPhoto],
+    pictures: Mapping[str, Picture],
+    split_of: Mapping[str, str],
+    names: Sequence[str],
+) -> dict[str, list[Sample]]:
+    numbers = {name: index for index, name in enumerate(names)}
+    samples: dict[str, list[Sample]] = {name: [] for name in SPLITS}
+    for photo, annotation in photos.items():
+        image = pictures[photo].thumbnail
+        scale = max(image.shape[:2]) / max(annotation.width, annotation.height)
+        boxes = (annotation.boxes * scale).astype(np.float32)
+        labels = np.array([numbers[name] for name in annotation.names], np.int64)
+        samples[split_of[photo]].append(Sample(photo, image, boxes, labels))
+    return samples
+
+
+def _metrics(summary: ValidateSummary, outcome: Outcome | None, *, passed: bool) -> dict[str, Any]:
+    return {
+        "passed": passed,
+        "photos": summary.photos,
+        "flagged": summary.flagged,
+        "findings": summary.severities,
+        "checks": summary.checks,
+        **({"deepchecks": outcome.metrics} if outcome is not None else {}),
+    }
+
+
+def _failure(failing: Sequence[Finding], out: Path) -> str:
+    number = "1 finding" if len(failing) == 1 else f"{len(failing)} findings"
+    return (
+        f"{number} in the labelled photos, the surest: {failing[0]}; all of them are in {out / FINDINGS},"
+        f" pictures in {out / SHEETS}: mend the labels, or change validate.fail_on in params.yaml"
+    )
