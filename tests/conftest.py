@@ -1,6 +1,7 @@
 """Photos of coloured squares as Pascal VOC with splits, small enough to train on in a test."""
 
 import os
+import signal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -14,6 +15,8 @@ from dobble.data.voc import VocObject, VocPhoto, write_annotation, write_lines
 from dobble.params import TrainParams, load_params
 
 cv2.setNumThreads(1)
+# Started in the background, this process ignores Ctrl-C, and so would the programs under test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 COLOURS = {"blue": (220, 60, 40), "green": (40, 200, 60), "red": (50, 40, 210)}
 TRAIN, VAL, SIDE = 10, 3, 160

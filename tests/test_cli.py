@@ -162,7 +162,7 @@ def empty_the_export(project: Path) -> None:
 
 
 def cut_a_photo(project: Path) -> None:
-    path = project / "data/images/deck01_card02.jpg"
+    path = project / CUT
     path.write_bytes(path.read_bytes()[:-2000])
 
 
@@ -211,6 +211,7 @@ def remove_metrics(project: Path) -> None:
 
 
 PHOTO, OTHER = "data/images/deck00_card00.jpg", "data/images/deck00_card01.jpg"
+CUT = "data/images/deck01_card02.jpg"
 Spoil = Callable[[Path], None]
 BAD_INPUTS: dict[str, tuple[Spoil, list[str], str]] = {
     "unknown parameter": (add_a_parameter, ["convert"], r"params\.yaml: train\.epoch is no parameter"),
@@ -249,6 +250,7 @@ BAD_INPUTS: dict[str, tuple[Spoil, list[str], str]] = {
         ["play", PHOTO, OTHER, "--out", "match.xyz"],
         r"match\.xyz: no picture",
     ),
+    "picture cut short": (cut_a_photo, ["play", CUT], r"deck01_card02\.jpg: is no picture"),
     "missing picture": (nothing, ["play", "nowhere.jpg"], r"nowhere\.jpg does not exist: check the name"),
     "folder as picture": (nothing, ["play", "data"], r"data does not exist: check the name"),
 }

@@ -43,14 +43,14 @@ def test_our_own_parameters_are_in_order():
     params = load_params(OURS)
     assert params.train.window == values["train"]["window"]
     assert params.train.augmentation.zoom == tuple(values["train"]["augmentation"]["zoom"])
-    assert set(values) == set(type(params).model_fields)
+    assert set(values) == {field.alias or name for name, field in type(params).model_fields.items()}
 
 
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
         ("train.lerning_rate", 0.1, "train.lerning_rate is no parameter: correct its name or take it out"),
-        ("validate", {}, "validate is no parameter: correct its name or take it out"),
+        ("serve", {}, "serve is no parameter: correct its name or take it out"),
         ("train.epochs", 1.5, "train.epochs must be a valid integer, not 1.5"),
         ("train.epochs", True, "train.epochs must be a valid integer, not True"),
         ("train.epochs", None, "train.epochs must be a valid integer, not nothing"),
