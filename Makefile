@@ -63,6 +63,10 @@ bench: $(READY) ## Measure speed: data stages, training, one card
 	python benchmarks/data_stages.py
 	python benchmarks/training.py
 	python benchmarks/one_card.py
+	python benchmarks/fetch.py
+	python benchmarks/push.py
+	python benchmarks/validate.py
+	python benchmarks/label_mistakes.py
 
 clean: ## Remove what the stages wrote (data/ and DVC's cache stay)
 	rm -rf build
