@@ -53,7 +53,7 @@ def python36() -> Path:
         return python
     base = _find_python36()
     if base is None:
-        pytest.skip("there is no Python 3.6 (on PATH as python3.6, or from pyenv)")
+        pytest.skip("not tried on Python 3.6: there is none (on PATH as python3.6, or from pyenv)")
     shutil.rmtree(CACHE, ignore_errors=True)
     CACHE.parent.mkdir(parents=True, exist_ok=True)
     install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
