@@ -31,3 +31,10 @@ class RunnerError(JetsonError):
 
     def __init__(self, runner: str, problem: str) -> None:
         super().__init__("runner {}: {}".format(runner, problem))
+
+
+class ChoiceError(JetsonError):
+    """The benchmark's verdict cannot be kept."""
+
+    def __init__(self, where: str, problem: str) -> None:
+        super().__init__("{}: {}".format(where, problem))
