@@ -31,6 +31,7 @@ from dobble.files import replaced_file, replaced_folder
 from dobble.params import TrainParams
 
 VALIDATION_NMS_IOU = 0.5
+HISTORY = "history.csv"
 _LOWEST_RATE = 0.002
 
 
@@ -65,8 +66,8 @@ class _Clock:
 def train(voc: Path, splits: Path, out: Path, params: TrainParams) -> TrainSummary:
     """Train and write `checkpoint.pt` and `history.csv` into `out`, which appears whole or not.
 
-    After every epoch the whole state goes to a folder beside `out`; a run that was killed goes on from there,
-    to the same weights, if parameters, labels and photos are still the same.
+    After every epoch the whole state and the history so far go to a folder beside `out`; a run that was
+    killed goes on from there, to the same weights, if parameters, labels and photos are still the same.
 
     Raises:
         MissingInputError: if an earlier stage has not run, or a photo is gone.
@@ -95,7 +96,7 @@ def train(voc: Path, splits: Path, out: Path, params: TrainParams) -> TrainSumma
     with replaced_folder(out) as side:
         run.network.load_state_dict(run.best_state)
         save_checkpoint(side / "checkpoint.pt", run.network, labels, anchors)
-        _write_history(side / "history.csv", run.history)
+        _write_history(side / HISTORY, run.history)
     shutil.rmtree(resume.parent, ignore_errors=True)
     seconds = max(clock.seconds, 1e-9)
     return TrainSummary(best, params.epochs, clock.photos / seconds, clock.waiting / seconds)
@@ -181,6 +182,12 @@ class _Run:
         }
         with replaced_file(path) as side:
             write_tensors(side, state)
+        self._publish(path)
+
+    def _publish(self, path: Path) -> None:
+        """Write the history, also when going on: a watcher tells by that that it is not one left behind."""
+        with replaced_file(path.with_name(HISTORY)) as side:
+            _write_history(side, self.history)
 
     def restore(self, path: Path, fingerprint: str) -> None:
         """Go on from a killed run of the same training; anything else that lies there is passed over."""
@@ -200,6 +207,7 @@ class _Run:
         self.epoch = state["epoch"]
         self.history = [Epoch(**row) for row in state["history"]]
         self.best_state = state["best"]
+        self._publish(path)
         tqdm.write(f"going on after epoch {self.epoch} of a training that was stopped")
 
     def _step(self, batch: Batch) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -148,7 +148,9 @@ def test_training_that_was_killed_goes_on_to_the_same_bytes(whole_run, squares, 
     command = [sys.executable, "-c", TRAIN_UNTIL_KILLED, *squares, out, params.model_dump_json()]
     killed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert {path.name for path in state_of(out).parent.iterdir()} == {"state.pt", ".state.pt.new"}
+    left = state_of(out).parent
+    assert {path.name for path in left.iterdir()} == {"state.pt", ".state.pt.new", "history.csv"}
+    assert history(left) == history(whole_run[0])[:1]
     assert not out.exists()
     train(*squares, out, params)
     assert "going on after epoch 1 of a training that was stopped" in capsys.readouterr().out
