@@ -34,6 +34,14 @@ class Calibration(NamedTuple):
     deck: float
 
 
+class ListedFile(NamedTuple):
+    """A file that a manifest names: relative path with slashes, bytes, SHA-256 in hexadecimal digits."""
+
+    name: str
+    size: int
+    sha256: str
+
+
 class Bundle(NamedTuple):
     """A checked model bundle.
 
@@ -84,11 +92,8 @@ def load_bundle(path: str, verify: bool = True) -> Bundle:
     if version < 1:
         raise BundleError(where, "schema version {} does not exist: export the bundle again".format(version))
 
-    files = _need(where, manifest, "files", dict)
-    for name in ("model.onnx", "labels.txt"):
-        _need(where, files, name, dict, "files.")
-    for name in sorted(files):
-        _check_file(where, folder, name, _need(where, files, name, dict, "files."), verify)
+    for listed in listed_files(where, manifest):
+        _check_file(folder, listed, verify)
 
     labels = _labels(where, manifest)
     _check_labels_file(os.path.join(folder, "labels.txt"), labels)
@@ -96,7 +101,7 @@ def load_bundle(path: str, verify: bool = True) -> Bundle:
     return Bundle(
         folder=folder,
         model=os.path.join(folder, "model.onnx"),
-        model_sha256=files["model.onnx"]["sha256"],
+        model_sha256=manifest["files"]["model.onnx"]["sha256"],
         labels=labels,
         deck=_deck(where, manifest, labels),
         input_name=input_name,
@@ -106,6 +111,30 @@ def load_bundle(path: str, verify: bool = True) -> Bundle:
         calibration=_calibration(where, manifest),
         manifest=manifest,
     )
+
+
+def listed_files(where: str, manifest: Dict[str, Any]) -> List[ListedFile]:
+    """Return the files that a manifest names, by name; none of the names leads out of the bundle.
+
+    Args:
+        where: path or address of the manifest, for messages.
+        manifest: as it was read.
+
+    Raises:
+        BundleError: a file has no size or hash, its name leads out, or model or labels are missing.
+    """
+    files = _need(where, manifest, "files", dict)
+    for name in ("model.onnx", "labels.txt"):
+        _need(where, files, name, dict, "files.")
+    listed: List[ListedFile] = []
+    for name in sorted(files):
+        if os.path.isabs(name) or "\\" in name or ":" in name or {"", ".", ".."} & set(name.split("/")):
+            raise BundleError(where, "file name {!r} leads out of the bundle: do not use it".format(name))
+        facts = _need(where, files, name, dict, "files.")
+        prefix = "files.{}.".format(name)
+        size = _need(where, facts, "bytes", int, prefix)
+        listed.append(ListedFile(name, size, _need(where, facts, "sha256", str, prefix)))
+    return listed
 
 
 def _read_manifest(where: str) -> Dict[str, Any]:
@@ -131,21 +160,15 @@ def _need(where: str, values: Dict[str, Any], key: str, kind: Any, prefix: str =
     return value
 
 
-def _check_file(where: str, folder: str, name: str, facts: Dict[str, Any], verify: bool) -> None:
-    parts = name.split("/")
-    if os.path.isabs(name) or "\\" in name or ":" in name or any(part in ("", ".", "..") for part in parts):
-        raise BundleError(where, "file name {!r} leads out of the bundle: do not use it".format(name))
-    prefix = "files.{}.".format(name)
-    expected_bytes = _need(where, facts, "bytes", int, prefix)
-    expected_hash = _need(where, facts, "sha256", str, prefix)
-    path = os.path.join(folder, *parts)
+def _check_file(folder: str, listed: ListedFile, verify: bool) -> None:
+    path = os.path.join(folder, *listed.name.split("/"))
     if not os.path.isfile(path):
         raise BundleError(path, "is missing: copy the bundle again")
     size = os.path.getsize(path)
-    if size != expected_bytes:
+    if size != listed.size:
         problem = "has {} bytes, the manifest says {}: copy the bundle again"
-        raise BundleError(path, problem.format(size, expected_bytes))
-    if verify and _sha256(path) != expected_hash:
+        raise BundleError(path, problem.format(size, listed.size))
+    if verify and _sha256(path) != listed.sha256:
         raise BundleError(path, "is not the file the manifest describes (SHA-256): copy the bundle again")
 
 

@@ -15,6 +15,11 @@ def bundle_folder() -> str:
     return os.path.join(home(), "bundle")
 
 
+def bundles_folder() -> str:
+    """Return where the bundles lie that `bundle_folder` is switched among."""
+    return os.path.join(home(), "bundles")
+
+
 def engine_folder() -> str:
     """Return where engines built on this device are cached."""
     return os.path.join(home(), "engines")
