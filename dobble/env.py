@@ -5,7 +5,17 @@ import os
 LABELBOX_API_KEY = "LABELBOX_API_KEY"
 LABELBOX_ENDPOINT = "DOBBLE_LABELBOX_ENDPOINT"
 STACK = "DOBBLE_STACK"
+MLFLOW_TRACKING_URI = "MLFLOW_TRACKING_URI"
+MLFLOW_EXPERIMENT = "MLFLOW_EXPERIMENT_NAME"
 
+_MLFLOW_DEFAULTS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
 _LABELBOX_GRAPHQL = "https://api.labelbox.com/graphql"
 
 
@@ -22,3 +32,22 @@ def labelbox_endpoint() -> str:
 def chosen_stack() -> str | None:
     """Give the stack that the environment chooses, None if it leaves the choice to `dobble stack use`."""
     return os.environ.get(STACK, "").strip() or None
+
+
+def tracking_address() -> str | None:
+    """Give the address of the MLflow server or database that the environment chooses."""
+    return os.environ.get(MLFLOW_TRACKING_URI, "").strip() or None
+
+
+def experiment_name() -> str:
+    """Give the name of the MLflow experiment that runs are logged to."""
+    return os.environ.get(MLFLOW_EXPERIMENT, "").strip() or "dobble"
+
+
+def keep_mlflow_quick_and_quiet() -> None:
+    """Set what MLflow reads from the environment when it is imported and asked, where nobody has set it.
+
+    Its own patience with a server that is away is a quarter of an hour.
+    """
+    for name, value in _MLFLOW_DEFAULTS.items():
+        os.environ.setdefault(name, value)

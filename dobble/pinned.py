@@ -58,6 +58,12 @@ def members(listing: bytes) -> dict[str, str]:
     return {item["relpath"]: item["md5"] for item in json.loads(listing)}
 
 
+def listing_name(names: dict[str, str]) -> str:
+    """Name the `.dir` object of a folder as DVC does: by the MD5 of its members' JSON."""
+    listing = [{"md5": names[path], "relpath": path} for path in sorted(names)]
+    return hashlib.md5(json.dumps(listing).encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+
 def check_pinned(root: Path = Path()) -> None:
     """Compare data/ with what data.dvc pins, since `dvc repro` takes whatever is there and re-pins it.
 
@@ -80,7 +86,7 @@ def check_pinned(root: Path = Path()) -> None:
         path.relative_to(folder).as_posix(): file_md5(path) for path in folder.rglob("*") if path.is_file()
     }
     # DVC has the last word: it knows of files that .dvcignore leaves out.
-    if _listing_name(here) != pinned.name and _dvc(["status", "--quiet", DATA_PIN], root):
+    if listing_name(here) != pinned.name and _dvc(["status", "--quiet", DATA_PIN], root):
         raise PinnedDataError(_difference(here, cached), "run `dobble pin` to accept it")
     if not cached.is_file() and (problem := _dvc(["commit", "--quiet", "--force", DATA_PIN], root)):
         raise DvcError("dvc commit", problem)
@@ -116,12 +122,6 @@ def _difference(here: dict[str, str], cached: Path) -> str:
     changed = sum(before[path] != name for path, name in here.items() if path in before)
     new, missing = len(here.keys() - before.keys()), len(before.keys() - here.keys())
     return f"{changed} changed, {new} new, {missing} missing"
-
-
-def _listing_name(names: dict[str, str]) -> str:
-    """Name the `.dir` object of a folder as DVC does: by the MD5 of its members' JSON."""
-    listing = [{"md5": names[path], "relpath": path} for path in sorted(names)]
-    return hashlib.md5(json.dumps(listing).encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 
 def _kept_in_git(root: Path) -> set[tuple[str, str]]:

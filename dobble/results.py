@@ -1,0 +1,214 @@
+"""Reads a finished pipeline, `dvc.lock` and what lies in `build/`, as one result to log under one id."""
+
+import csv
+import hashlib
+import json
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from dobble.data.voc import read_image_set
+from dobble.errors import MissingInputError, StaleResultError
+from dobble.pinned import listing_name
+from dobble.storage import file_md5
+
+LOCK, PARAMS = "dvc.lock", "params.yaml"
+HISTORY, METRICS = "build/train/history.csv", "build/evaluation/metrics.json"
+BUNDLE, VALIDATION = "build/bundle", "build/validation"
+RESULT_STAGES = ("train", "export", "evaluate")
+
+_NEVER_DIRTY = (":!dvc.lock", ":!build")
+
+
+class EpochMetrics(NamedTuple):
+    """One line of `history.csv`: its columns by their names."""
+
+    epoch: int
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one execution of the pipeline came to.
+
+    Attributes:
+        id: hash over what went into and came out of training, export and evaluation.
+        params: all parameters, nested as in `params.yaml`.
+        metrics: test metrics by their dotted names.
+        history: the epochs of training.
+        tags: where data and code stood.
+    """
+
+    id: str
+    params: dict[str, Any]
+    metrics: dict[str, float]
+    history: tuple[EpochMetrics, ...]
+    tags: dict[str, str]
+
+
+def read_result(root: Path) -> Result:
+    """Read the result in a project's folder.
+
+    Raises:
+        MissingInputError: if a stage has not run.
+        StaleResultError: if `build/` is not what `dvc.lock` says.
+    """
+    lock = read_yaml(root / LOCK)
+    for stage in RESULT_STAGES:
+        for out in _stage(lock, stage)["outs"]:
+            _check(root / out["path"], out["md5"])
+    return Result(
+        id=result_id(lock),
+        params=with_locked(read_yaml(root / PARAMS), lock),
+        metrics=numbers(json.loads((root / METRICS).read_text(encoding="utf-8"))),
+        history=tuple(read_history(root / HISTORY)),
+        tags={**code_tags(root), **data_tags(lock)},
+    )
+
+
+def result_id(lock: Mapping[str, Any]) -> str:
+    """Hash the entries of training, export and evaluation in `dvc.lock`.
+
+    Raises:
+        MissingInputError: if one of these stages has not run.
+    """
+    facts = [
+        {
+            "stage": name,
+            "cmd": entry["cmd"],
+            "params": entry.get("params", {}),
+            "deps": sorted((item["path"], item.get("md5")) for item in entry.get("deps", [])),
+            "outs": sorted((item["path"], item.get("md5")) for item in entry.get("outs", [])),
+        }
+        for name in RESULT_STAGES
+        for entry in [_stage(lock, name)]
+    ]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def with_locked(params: Mapping[str, Any], lock: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the parameters that stages have run with over those that stand in `params.yaml` by now."""
+    merged = dict(params)
+    for entry in (lock.get("stages") or {}).values():
+        merged |= entry.get("params", {}).get(PARAMS, {})
+    return merged
+
+
+def read_history(path: Path) -> list[EpochMetrics]:
+    """Read a history of training; none where there is no such file."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return parse_history(file)
+    except FileNotFoundError:
+        return []
+
+
+def parse_history(lines: Iterable[str]) -> list[EpochMetrics]:
+    """Read the lines of a history of training."""
+    rows = csv.DictReader(lines)
+    return [
+        EpochMetrics(
+            int(row["epoch"]), {name: float(value) for name, value in row.items() if name != "epoch"}
+        )
+        for row in rows
+    ]
+
+
+def code_tags(root: Path) -> dict[str, str]:
+    """Say at which git revision a project stands and whether its code or parameters were changed since.
+
+    `dvc.lock` and metrics are results, which every run changes, so they count for nothing here.
+    """
+    revision = _git(root, "rev-parse", "HEAD")
+    if revision is None:
+        return {}
+    changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *_NEVER_DIRTY)
+    return {
+        "git.revision": revision,
+        "git.dirty": "true" if changed else "false",
+        "mlflow.source.git.commit": revision,
+    }
+
+
+def data_tags(lock: Mapping[str, Any]) -> dict[str, str]:
+    """Give the MD5 by which DVC names the data that went into a result."""
+    stages = (lock.get("stages") or {}).values()
+    found = [item["md5"] for entry in stages for item in entry.get("deps", []) if item["path"] == "data"]
+    return {"data.md5": found[0]} if found else {}
+
+
+def test_data_id(voc: Path, splits: Path) -> str:
+    """Hash the test photos, their labels and the list of classes: equal ids were measured on the same."""
+    digest = hashlib.sha256((voc / "labels.txt").read_bytes())
+    images = {path.stem: path for path in (voc / "JPEGImages").iterdir()}
+    for name in read_image_set(splits / "test.txt"):
+        for path in (images.get(name), voc / "Annotations" / f"{name}.xml"):
+            if path is None or not path.is_file():
+                raise MissingInputError(path or voc / "JPEGImages" / name, "run `dvc repro`")
+            digest.update(f"{path.name} {file_md5(path)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Give nested values by their dotted names, as text."""
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value if isinstance(value, str) else json.dumps(value)
+    return flat
+
+
+def numbers(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """Give the numbers among nested values by their dotted names."""
+    flat: dict[str, float] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= numbers(value, f"{prefix}{key}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            flat[f"{prefix}{key}"] = float(value)
+    return flat
+
+
+def read_yaml(source: Path) -> dict[str, Any]:
+    """Read a file of the project.
+
+    Raises:
+        MissingInputError: if it is not there.
+    """
+    if not source.is_file():
+        raise MissingInputError(source, "run `dvc repro` in the project's folder")
+    return yaml.safe_load(source.read_text(encoding="utf-8")) or {}
+
+
+def _stage(lock: Mapping[str, Any], name: str) -> dict[str, Any]:
+    entry = (lock.get("stages") or {}).get(name)
+    if entry is None:
+        raise MissingInputError(f"{name} in {LOCK}", "run `dvc repro`")
+    return dict(entry)
+
+
+def _check(path: Path, name: str) -> None:
+    if not path.exists():
+        raise MissingInputError(path, "run `dvc repro`, or `dvc checkout`")
+    if path.is_file():
+        here = file_md5(path)
+    else:
+        files = (file for file in path.rglob("*") if file.is_file())
+        here = listing_name({file.relative_to(path).as_posix(): file_md5(file) for file in files})
+    if here != name:
+        raise StaleResultError(path)
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    command = ["git", *arguments]
+    try:
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)  # noqa: S603
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
