@@ -232,3 +232,35 @@ class RunNotFoundError(TrackingError):
 
 class VersionError(TrackingError):
     """A registered version does not exist, or cannot be what was asked."""
+
+
+class StageError(DobbleError):
+    """A DVC stage did not do its work."""
+
+
+class StageGraphError(StageError):
+    """`dvc.yaml` describes no stages that can be put in an order."""
+
+
+class StageFailedError(StageError):
+    """The command of a stage failed, or DVC would not run it; `lines` are the last that were said."""
+
+    def __init__(self, stage: str, status: int, lines: tuple[str, ...]) -> None:
+        said = "\n".join(lines[-6:]) or f"exit status {status}"
+        super().__init__(f"stage {stage!r} failed:\n{said}")
+        self.lines = lines
+
+
+class StageTimeoutError(StageError):
+    """A stage took longer than it may, and was ended."""
+
+    def __init__(self, stage: str, seconds: float) -> None:
+        cure = "raise meta.timeout_minutes of the stage in dvc.yaml if it needs longer"
+        super().__init__(f"stage {stage!r} was ended after {seconds / 60:g} minutes: {cure}")
+
+
+class WorkspaceBusyError(StageError):
+    """Somebody else runs a stage in this folder."""
+
+    def __init__(self, stage: str, owner: str) -> None:
+        super().__init__(f"stage {stage!r} cannot start: this folder is busy ({owner}): wait for its end")

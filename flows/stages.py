@@ -1,0 +1,77 @@
+"""Stages of `dvc.yaml` as Prefect tasks, whatever stages there are."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from prefect import State, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.states import Completed
+from prefect.tasks import exponential_backoff
+
+from dobble.retries import passes
+from dobble.stages import Stage, StageRun, Status, read_status, reproduce
+
+CACHED = "Cached"
+
+
+def worth_another_try(_task: Any, _run: Any, state: State[Any]) -> bool:
+    """Whether Prefect should run a failed task again."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, BaseException) and passes(error)
+
+
+# For tasks that hold locks or talk to servers; what does not pass is tried once.
+PATIENT: dict[str, Any] = {
+    "retries": 5,
+    "retry_delay_seconds": exponential_backoff(backoff_factor=2),
+    "retry_jitter_factor": 0.5,
+    "retry_condition_fn": worth_another_try,
+    "cache_policy": NO_CACHE,
+    "persist_result": False,
+}
+
+
+@dataclass(frozen=True)
+class StageOutcome:
+    """A stage's line in the table of a run; `state` is what Prefect's page calls it."""
+
+    stage: str
+    state: str
+    seconds: float
+    cached: bool
+
+
+@task(task_run_name="{stage.name}", **PATIENT)
+def run_stage(stage: Stage, status: Status | None = None) -> Any:
+    """Run `dvc repro --single-item` for a stage and log each line; give a StageRun.
+
+    The state is called Cached if there was nothing to run.
+    """
+    done = reproduce(stage, status=status, tell=get_run_logger().info)
+    if done.cached:
+        return Completed(name=CACHED, message="DVC calls it fresh, and its outputs are here", data=done)
+    return Completed(message=f"ran for {done.seconds:.1f} s", data=done)
+
+
+def run_stages(stages: Iterable[Stage]) -> tuple[StageOutcome, ...]:
+    """Run stages in order; one whose upstream did not succeed never starts.
+
+    Raises:
+        StageError: the first that a stage failed with, after all that do not need it have run.
+    """
+    status = read_status()
+    states: dict[str, State[StageRun]] = {}
+    outcomes = []
+    for stage in stages:
+        start = time.monotonic()
+        upstream = [states[name] for name in stage.needs if name in states]
+        state = run_stage(stage, status, wait_for=upstream, return_state=True)
+        states[stage.name] = state
+        seconds = time.monotonic() - start
+        outcomes.append(StageOutcome(stage.name, str(state.name), seconds, state.name == CACHED))
+    for state in states.values():
+        if state.is_failed() or state.is_crashed() or state.is_cancelled():
+            state.result()
+    return tuple(outcomes)
