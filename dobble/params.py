@@ -152,8 +152,16 @@ class ValidateParams(_Block):
     max_label_drift: Share
 
 
+class RegistryParams(_Block):
+    """When a registered bundle becomes champion; all metrics named here are the better the higher."""
+
+    metric: Literal["mAP", "mAP50", "accuracy", "mean_iou", "game.simple", "game.joint", "game.deck"]
+    margin: Annotated[float, Field(gt=0, lt=1)]
+    minimum: Share
+
+
 class Params(_Block):
-    """All blocks, one for each stage."""
+    """All blocks: one for each stage, and one for the registry."""
 
     convert: ConvertParams
     split: SplitParams
@@ -161,6 +169,7 @@ class Params(_Block):
     train: TrainParams
     export: ExportParams
     evaluate: EvaluateParams
+    registry: RegistryParams
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:

@@ -19,7 +19,10 @@ from dobble.storage import file_md5
 LOCK, PARAMS = "dvc.lock", "params.yaml"
 HISTORY, METRICS = "build/train/history.csv", "build/evaluation/metrics.json"
 BUNDLE, VALIDATION = "build/bundle", "build/validation"
+MODEL_CHECK = "build/evaluation/report/deepchecks.json"
 RESULT_STAGES = ("train", "export", "evaluate")
+
+MEASURED_TAG = "test.data"
 
 _NEVER_DIRTY = (":!dvc.lock", ":!build")
 
@@ -58,15 +61,17 @@ def read_result(root: Path) -> Result:
         StaleResultError: if `build/` is not what `dvc.lock` says.
     """
     lock = read_yaml(root / LOCK)
-    for stage in RESULT_STAGES:
+    for stage in (*RESULT_STAGES, *({"validate"} & lock["stages"].keys())):
         for out in _stage(lock, stage)["outs"]:
             _check(root / out["path"], out["md5"])
+    params = with_locked(read_yaml(root / PARAMS), lock)
+    tags = {MEASURED_TAG: measured_on(root, params["evaluate"]["iou_threshold"])}
     return Result(
         id=result_id(lock),
-        params=with_locked(read_yaml(root / PARAMS), lock),
+        params=params,
         metrics=numbers(json.loads((root / METRICS).read_text(encoding="utf-8"))),
         history=tuple(read_history(root / HISTORY)),
-        tags={**code_tags(root), **data_tags(lock)},
+        tags={**tags, **code_tags(root), **data_tags(lock), **validation_tags(root)},
     )
 
 
@@ -134,6 +139,21 @@ def code_tags(root: Path) -> dict[str, str]:
     }
 
 
+def validation_tags(root: Path) -> dict[str, str]:
+    """Say whether the labelled photos passed their validation, and how often Deepchecks objects to the model.
+
+    What has not run says nothing.
+    """
+    tags = {}
+    if (root / VALIDATION / "metrics.json").is_file():
+        passed = json.loads((root / VALIDATION / "metrics.json").read_text(encoding="utf-8"))["passed"]
+        tags["validation.passed"] = "true" if passed else "false"
+    if (root / MODEL_CHECK).is_file():
+        objections = json.loads((root / MODEL_CHECK).read_text(encoding="utf-8"))["findings"]
+        tags["validation.objections"] = str(len(objections))
+    return tags
+
+
 def data_tags(lock: Mapping[str, Any]) -> dict[str, str]:
     """Give the MD5 by which DVC names the data that went into a result."""
     stages = (lock.get("stages") or {}).values()
@@ -141,9 +161,16 @@ def data_tags(lock: Mapping[str, Any]) -> dict[str, str]:
     return {"data.md5": found[0]} if found else {}
 
 
-def test_data_id(voc: Path, splits: Path) -> str:
-    """Hash the test photos, their labels and the list of classes: equal ids were measured on the same."""
-    digest = hashlib.sha256((voc / "labels.txt").read_bytes())
+def measured_on(root: Path, iou_threshold: float) -> str:
+    """Hash the test photos, their labels, all classes, and the IoU that counts as found.
+
+    Metrics with equal hashes can be compared.
+
+    Raises:
+        MissingInputError, AnnotationError: if an earlier stage's output is missing or damaged.
+    """
+    voc, splits = root / "build/voc", root / "build/splits"
+    digest = hashlib.sha256(f"{iou_threshold:g}\n".encode() + (voc / "labels.txt").read_bytes())
     images = {path.stem: path for path in (voc / "JPEGImages").iterdir()}
     for name in read_image_set(splits / "test.txt"):
         for path in (images.get(name), voc / "Annotations" / f"{name}.xml"):

@@ -26,14 +26,12 @@ from dobble.results import (
     Result,
     flatten,
     read_result,
-    test_data_id,
 )
 from dobble.storage import file_md5
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-EXPERIMENT_TAG, TEST_DATA_TAG = "dvc.exp", "test.data"
 FILES = (LOCK, HISTORY, f"{BUNDLE}/manifest.json")
 FOLDERS = ("build/evaluation", VALIDATION)
 
@@ -62,9 +60,7 @@ def log_run(root: Path = Path(), flow_run: str | None = None) -> RunReference:
         TrackingError: if MLflow is away or refuses; the same call goes on later.
     """
     result = read_result(root)
-    tags = {TEST_DATA_TAG: test_data_id(root / "build/voc", root / "build/splits")}
-    if flow_run is not None:
-        tags[FLOW_TAG] = flow_run
+    tags = {} if flow_run is None else {FLOW_TAG: flow_run}
     history = file_md5(root / HISTORY)
     with open_mlflow(root) as mlflow:
         run = find_result(mlflow, result.id)

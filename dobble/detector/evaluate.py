@@ -52,7 +52,7 @@ class _Scores(NamedTuple):
     average: AveragePrecision
     agreement: Agreement
     game: GameAccuracy
-    onnx_difference: float
+    onnx_difference: float | None
     latency_ms: float
 
 
@@ -76,13 +76,9 @@ def evaluate(
         MissingInputError, AnnotationError, PhotoError: if an earlier stage's output is missing or damaged.
         OutputError: if `out` cannot be written.
     """
-    bundle = load_bundle(str(bundle_folder))
     if not history.is_file():
         raise MissingInputError(history, "run `dvc repro train`")
-    if tuple(read_labels(voc / "labels.txt")) != bundle.labels:
-        raise AnnotationError(
-            voc / "labels.txt", f"names other classes than {bundle_folder}; run `dvc repro`"
-        )
+    bundle = _load(bundle_folder, voc)
     photos = load_split(voc, splits, "test")
     trained = load_checkpoint(checkpoint)
     network = Deployed(restore(trained, checkpoint)).eval()
@@ -98,12 +94,35 @@ def evaluate(
     return EvaluateSummary(metrics, len(photos))
 
 
+def measure(bundle_folder: Path, voc: Path, splits: Path, params: EvaluateParams) -> dict[str, Any]:
+    """Give a bundle's metrics on the test photos as `metrics.json` has them, but for the checkpoint's part.
+
+    Raises:
+        jetson.errors.BundleError: if the bundle is damaged.
+        AnnotationError: if it knows other classes than the photos show, or an annotation is damaged.
+        MissingInputError, PhotoError: if an earlier stage's output is missing or damaged.
+    """
+    bundle = _load(bundle_folder, voc)
+    judged, difference, latency = _judge(bundle, None, load_split(voc, splits, "test"))
+    return _metrics(_score(bundle, judged, difference, latency, params))
+
+
+def _load(bundle_folder: Path, voc: Path) -> Bundle:
+    bundle = load_bundle(str(bundle_folder))
+    if tuple(read_labels(voc / "labels.txt")) != bundle.labels:
+        raise AnnotationError(
+            voc / "labels.txt", f"names other classes than {bundle_folder}; run `dvc repro`"
+        )
+    return bundle
+
+
 def _judge(
-    bundle: Bundle, network: Deployed, photos: Sequence[LabelledPhoto]
-) -> tuple[list[Judged], float, float]:
+    bundle: Bundle, network: Deployed | None, photos: Sequence[LabelledPhoto]
+) -> tuple[list[Judged], float | None, float]:
     """Read the photos; also the largest difference to PyTorch and the median milliseconds for one photo."""
     # PyTorch only answers for comparison here: more threads would fight with ONNX Runtime's for the cores.
-    torch.set_num_threads(1)
+    if network is not None:
+        torch.set_num_threads(1)
     judged, latency, difference = [], [], 0.0
     thresholds = bundle.thresholds
     with open_runner("onnxruntime-cpu", bundle) as runner:
@@ -117,15 +136,21 @@ def _judge(
             latency.append(time.perf_counter() - start)
             ranked = decode(scores, boxes, transform, LOWEST_SCORE, thresholds.nms_iou)
             judged.append(Judged(photo, Truth(photo.boxes, photo.labels), ranked, reading))
+            if network is None:
+                continue
             with torch.inference_mode():
                 expected = network(torch.from_numpy(batch))
             for ours, theirs in zip((scores, boxes), expected, strict=True):
                 difference = max(difference, float(np.abs(ours - theirs[0].numpy()).max()))
-    return judged, difference, float(np.median(latency)) * 1000
+    return judged, None if network is None else difference, float(np.median(latency)) * 1000
 
 
 def _score(
-    bundle: Bundle, judged: Sequence[Judged], difference: float, latency: float, params: EvaluateParams
+    bundle: Bundle,
+    judged: Sequence[Judged],
+    difference: float | None,
+    latency: float,
+    params: EvaluateParams,
 ) -> _Scores:
     detections, truths = [one.detections for one in judged], [one.truth for one in judged]
     classes = len(bundle.labels)
@@ -143,13 +168,14 @@ def _score(
 
 def _metrics(scores: _Scores) -> dict[str, Any]:
     game = {"simple": scores.game.simple, "joint": scores.game.joint, "deck": scores.game.deck}
+    difference = scores.onnx_difference
     return {
         "mAP": round(scores.average.map, 4),
         "mAP50": round(scores.average.map50, 4),
         "accuracy": round(scores.agreement.accuracy, 4),
         "mean_iou": round(scores.agreement.mean_iou, 4),
         "game": {rule: round(share, 4) for rule, share in game.items() if share is not None},
-        "onnx_difference": float(f"{scores.onnx_difference:.1e}"),
+        **({} if difference is None else {"onnx_difference": float(f"{difference:.1e}")}),
         "latency_ms": round(scores.latency_ms, 2),
     }
 
