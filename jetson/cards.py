@@ -22,9 +22,11 @@ LEVELS = (
 )  # some brightness among these parts paper from table
 BRIGHTEST = 0.01  # share of the pixels that is taken for white
 SMALLEST, LARGEST = 0.008, 0.9  # area of a card, as a share of the picture
-CONVEX = 0.92  # area of a card's outline to that of its hull: thumbs and glare nibble a little
+CONVEX = 0.8  # area of a card's outline to that of its hull: symbols at the edge, thumbs and glare nibble
 ROUND = 0.5  # short to long axis: seen from 30 degrees above the table or more
 MISFIT = 0.05  # of the hull's area to that of the ellipse fitted to it
+ROUGH = 0.02  # how far the hull's corners lie from that ellipse, in radii, root of the mean square
+BEYOND = 0.5  # pixels of the small picture by which the ellipse may leave it
 CORNERS = 8  # of the hull, at least
 PAPER = 0.5  # share of a card that is brighter than the level, and share that is not colourful
 COLOURFUL = 90  # brightest minus darkest channel of a pixel; paper and most print stay below
@@ -132,17 +134,25 @@ def _card(contour: Array, mask: Array, pale: Array) -> Optional[Card]:
     area = cv2.contourArea(contour)
     if not SMALLEST * mask.size < area < LARGEST * mask.size:
         return None
-    x, y, w, h = cv2.boundingRect(contour)
     hull = cv2.convexHull(contour)
     hull_area = cv2.contourArea(hull)
-    cut = x == 0 or y == 0 or x + w == width or y + h == height
-    if cut or len(hull) < CORNERS or area < CONVEX * hull_area:
+    if len(hull) < CORNERS or area < CONVEX * hull_area:
         return None
-    centre, axes, _ = cv2.fitEllipse(hull)
+    centre, axes, angle = cv2.fitEllipse(hull)
     short, long = min(axes), max(axes)
     misfit = abs(1 - hull_area / (np.pi * short * long / 4))
     if short < ROUND * long or misfit > MISFIT:
         return None
+    turn = np.deg2rad(angle)
+    # To the ellipse's own axes, in which it is the unit circle.
+    turned = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    rough = np.hypot(*((hull[:, 0] - centre).dot(turned) * 2 / axes).T) - 1
+    reach = np.hypot(*(turned * axes).T / 2)
+    farthest = np.array([width, height]) - 1 + BEYOND
+    cut = np.any(centre - reach < -BEYOND) or np.any(centre + reach > farthest)
+    if cut or np.sqrt(np.mean(rough**2)) > ROUGH:
+        return None
+    x, y, w, h = cv2.boundingRect(contour)
     disc = np.zeros((h, w), np.uint8)
     cv2.drawContours(disc, [contour], -1, (1,), -1, offset=(-x, -y))
     window = (slice(y, y + h), slice(x, x + w))

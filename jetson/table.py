@@ -51,7 +51,7 @@ def read_photo_of_card(detector: Detector, image: Array) -> CardReading:
 def play_table(detector: Detector, image: Array) -> Table:
     """Find the cards on uint8 [H, W, 3] BGR and play every pair of them."""
     cards = sorted(find_cards(image), key=lambda card: card.centre)
-    readings = [_read_card(detector, image, card) for card in cards]
+    readings = detector.runner.each(lambda card: _read_card(detector, image, card), cards)
     if len(cards) < 2:
         seen = "no card" if not cards else "one card only"
         reason = "{} found: lay two whole cards apart from each other on a darker table".format(seen)

@@ -49,14 +49,27 @@ def photo_of_card(symbols: Sequence[Symbol], rng: np.random.Generator, size: int
 
 
 def photo_of_table(
-    cards: Sequence[Sequence[Symbol]], rng: np.random.Generator, width: int = 1280, height: int = 720
+    cards: Sequence[Sequence[Symbol]],
+    rng: np.random.Generator,
+    width: int = 1280,
+    height: int = 720,
+    tones: tuple[float, float] | None = None,
 ) -> Photo:
-    """Take several cards with clear gaps between them, on a table that is mostly darker than paper.
+    """Take cards with clear gaps between them, or none, on a table that is mostly darker than paper.
 
     Cards lie wholly within the frame.
+
+    Args:
+        cards: the symbols of each.
+        rng: all chance comes from it.
+        width: pixels.
+        height: pixels.
+        tones: least and greatest grey value of the table's base colours; None takes 15 to 110 for most
+            tables and up to 205 for some.
     """
     dark = rng.uniform() < 0.85
-    image = table_top(width, height, 15, 110 if dark else 205, rng)
+    darkest, lightest = tones or (15, 110 if dark else 205)
+    image = table_top(width, height, darkest, lightest, rng)
     middle = np.array([width / 2, height / 2])
     camera = _view(middle, rng.uniform(-0.2, 0.2, 2) / middle)
     views = [
@@ -79,7 +92,7 @@ def _shoot(
         _cast_shadow(image, view, rng)
         _lay_card(image, symbols, laid, view, rng)
     outlines = [project(view, _circle()) for view in views]
-    edges = np.array([[*outline.min(0), *outline.max(0)] for outline in outlines])
+    edges = np.array([[*outline.min(0), *outline.max(0)] for outline in outlines]).reshape(-1, 4)
     return Photo(
         _developed(image, rng),
         [_boxes(symbols, laid, view) for symbols, laid, view in zip(cards, places, views, strict=True)],

@@ -1,11 +1,14 @@
 """Turns a runner's name and a bundle into an object that runs the network; runtimes are imported lazily."""
 
 from types import TracebackType
-from typing import Callable, Dict, Optional, Tuple, Type
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, Type, TypeVar
 
 from jetson.arrays import Array
 from jetson.bundle import Bundle
 from jetson.errors import RunnerError
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
 
 class Runner:
@@ -32,6 +35,10 @@ class Runner:
         """
         raise NotImplementedError
 
+    def each(self, call: Callable[[Item], Answer], items: Sequence[Item]) -> List[Answer]:
+        """Call for every item, at the same time where the runtime can infer from several threads at once."""
+        return [call(item) for item in items]
+
     def close(self) -> None:
         """Give back what the runtime holds."""
 
@@ -42,7 +49,7 @@ def open_runner(name: str, bundle: Bundle, threads: Optional[int] = None) -> Run
     Args:
         name: one of `RUNNERS`.
         bundle: from `load_bundle`.
-        threads: CPU threads; None leaves the choice to the runtime.
+        threads: CPU threads of one inference; None shares the cores between the two cards of a game.
 
     Raises:
         RunnerError: the name is unknown, or the runtime cannot do here what the name says.

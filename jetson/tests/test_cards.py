@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -35,6 +36,30 @@ def test_an_empty_table_has_no_card(draw_table, colour):
 def test_a_card_cut_by_the_border_is_not_reported(draw_table):
     found = find_cards(draw_table([(60, 360, 300, 300, 0), FLAT]))
     assert [round(card.centre[0], -1) for card in found] == [900]
+
+
+def test_a_card_that_reaches_to_the_border_is_found(draw_table):
+    (card,) = find_cards(draw_table([(154, 360, 300, 300, 0)]))
+    assert card.centre == pytest.approx((154, 360), abs=4)
+
+
+def test_symbols_that_cut_into_the_outline_hide_no_card(draw_table):
+    picture = draw_table([ROUND])
+    for turn in range(4):
+        place = (int(400 + 140 * np.cos(turn * 1.3)), int(360 + 140 * np.sin(turn * 1.3)))
+        cv2.circle(picture, place, 30, (60, 20, 90), -1, cv2.LINE_AA)
+    (card,) = find_cards(picture)
+    assert card.axes == pytest.approx((300, 300), abs=12)
+
+
+@pytest.mark.parametrize("bumps", [3, 5, 7])
+def test_a_pale_patch_that_is_no_ellipse_is_no_card(draw_table, bumps):
+    angle = np.linspace(0, 2 * np.pi, 200)
+    radius = 150 * (1 + 0.06 * np.cos(bumps * angle))
+    outline = np.stack([640 + radius * np.cos(angle), 360 + radius * np.sin(angle)], 1).astype(np.int32)
+    picture = draw_table([])
+    cv2.fillPoly(picture, [outline], (236, 240, 243), cv2.LINE_AA)
+    assert find_cards(picture) == []
 
 
 def test_a_sheet_of_paper_is_no_card(draw_table):

@@ -1,3 +1,6 @@
+import os
+import threading
+
 import numpy as np
 import pytest
 
@@ -70,3 +73,22 @@ def test_an_unknown_runner_is_answered_with_the_known_ones(write_bundle):
         RunnerError, match="runner abacus: is unknown: choose onnxruntime-cpu, onnxruntime-cuda"
     ):
         open_runner("abacus", load_bundle(write_bundle()))
+
+
+def test_the_two_cards_of_a_game_are_read_side_by_side(write_bundle, model, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    with open_runner("onnxruntime-cpu", load_bundle(write_bundle(model))) as runner:
+        meeting = threading.Barrier(2)
+
+        def read(grey):
+            meeting.wait(timeout=20)  # one after the other, nobody would ever come
+            return float(runner.infer(np.full((1, 3, 32, 32), grey, np.float32))[0][0, 0])
+
+        assert runner.each(read, [0.25, 0.75]) == [0.25, 0.75]
+
+
+def test_on_one_core_cards_are_read_one_after_the_other(write_bundle, model, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    with open_runner("onnxruntime-cpu", load_bundle(write_bundle(model))) as runner:
+        threads = runner.each(lambda _: threading.current_thread(), [1, 2, 3])
+        assert set(threads) == {threading.current_thread()}
