@@ -204,7 +204,7 @@ class TrackingUnreachableError(TrackingError):
     """The MLflow server is away or breaks off; nothing that lies in build/ is lost by that."""
 
     def __init__(self, address: str, problem: str) -> None:
-        cure = "nothing is lost: run `dobble log` when it is back"
+        cure = "nothing is lost: run `dobble log` or `dobble register` when it is back"
         super().__init__(f"MLflow at {address} does not answer ({problem}); {cure}")
 
 
@@ -226,8 +226,9 @@ class StaleResultError(TrackingError):
 class RunNotFoundError(TrackingError):
     """No run, version or experiment goes by that name."""
 
-    def __init__(self, name: str, problem: str) -> None:
-        super().__init__(f"{name}: {problem}; `dobble models` lists versions, `dobble log` logs results")
+    def __init__(self, name: str) -> None:
+        cure = "`dobble models` lists versions, `dobble log --experiments` logs experiments"
+        super().__init__(f"MLflow has no run of the name or id {name}: {cure}")
 
 
 class VersionError(TrackingError):

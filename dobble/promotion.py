@@ -79,7 +79,8 @@ def promote_by_rule(version: RegisteredVersion, root: Path = Path()) -> Decision
         )
         if decision.promoted:
             promote(decision.candidate, root, by="rule")
-        _write_down(mlflow, decision, root)
+        if decision.candidate != decision.champion:  # else what was said when it became champion stays
+            _write_down(mlflow, decision, root)
     _log.info("%s", decision.reason)
     return decision
 

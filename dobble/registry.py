@@ -9,25 +9,19 @@ from typing import TYPE_CHECKING
 
 from dobble.errors import VersionError
 from dobble.mlflow_client import Mlflow, open_mlflow
-from dobble.results import BUNDLE
+from dobble.results import BUNDLE, MEASURED_TAG, validation_tags
 from dobble.tracking import RunReference
 from jetson.bundle import load_bundle
 
 if TYPE_CHECKING:
+    from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
 NAME = "dobble"
 CANDIDATE, CHAMPION = "candidate", "champion"
 MANIFEST_TAG, HISTORY_TAG = "bundle.manifest_sha256", "champions"
 
-_FROM_RUN = (
-    "test.data",
-    "data.md5",
-    "git.revision",
-    "git.dirty",
-    "validation.passed",
-    "validation.objections",
-)
+_FROM_RUN = (MEASURED_TAG, "data.md5", "git.revision", "git.dirty")
 
 
 @dataclass(frozen=True)
@@ -63,21 +57,29 @@ class Succession:
 def register(run: RunReference, root: Path = Path()) -> RegisteredVersion:
     """Register the whole bundle of a logged result and make it the candidate.
 
-    A bundle that is registered keeps its version. The tags of a version say what a device verifies.
+    A bundle that is registered keeps its version. The tags of a version say what a device verifies, and
+    what the bundle's last evaluation and validation came to.
 
     Raises:
         jetson.errors.BundleError: if the bundle is damaged.
         TrackingError: if MLflow is away or refuses; the same call goes on later.
     """
     folder = root / BUNDLE
-    bundle = load_bundle(str(folder))
+    load_bundle(str(folder))
     manifest = hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()
     with open_mlflow(root) as mlflow:
-        found = next((one for one in _versions(mlflow) if one.tags.get(MANIFEST_TAG) == manifest), None)
-        version = found or _create(mlflow, run.run_id, folder, bundle.model_sha256, manifest)
+        logged = mlflow.client.get_run(run.run_id)
+        tags = {MANIFEST_TAG: manifest, **_facts(folder), **_outcome(logged), **validation_tags(root)}
+        version = next((one for one in _versions(mlflow) if one.tags.get(MANIFEST_TAG) == manifest), None)
+        is_new = version is None
+        if version is None:
+            version = _create(mlflow, logged, folder, tags)
+        for name, value in tags.items():
+            if version.tags.get(name) != value:
+                mlflow.client.set_model_version_tag(NAME, version.version, name, value)
         mlflow.client.set_registered_model_alias(NAME, CANDIDATE, version.version)
         page = mlflow.version_page(NAME, version.version)
-    return RegisteredVersion(NAME, str(version.version), page, found is None)
+    return RegisteredVersion(NAME, str(version.version), page, is_new)
 
 
 def versions(root: Path = Path()) -> list[ListedVersion]:
@@ -87,11 +89,11 @@ def versions(root: Path = Path()) -> list[ListedVersion]:
         TrackingError: if MLflow is away or refuses.
     """
     with open_mlflow(root) as mlflow:
-        aliases = _aliases(mlflow)
+        named = aliases(mlflow)
         return [
             ListedVersion(
                 version=str(one.version),
-                aliases=tuple(sorted(name for name, of in aliases.items() if of == str(one.version))),
+                aliases=tuple(sorted(name for name, of in named.items() if of == str(one.version))),
                 created=datetime.fromtimestamp(one.creation_timestamp / 1000, UTC),
                 run=one.tags.get("run.name", ""),
                 metrics=test_metrics(one),
@@ -157,9 +159,15 @@ def find_version(mlflow: Mlflow, version: str) -> "ModelVersion":
     raise VersionError(f"{NAME} has no version {version}: there are {numbers}")
 
 
+def aliases(mlflow: Mlflow) -> dict[str, str]:
+    """Give the number of the version of each alias."""
+    found = mlflow.client.search_registered_models(f"name = '{NAME}'")
+    return {name: str(version) for name, version in found[0].aliases.items()} if found else {}
+
+
 def champion(mlflow: Mlflow) -> "ModelVersion | None":
     """Give the present champion, None if there is none."""
-    number = _aliases(mlflow).get(CHAMPION)
+    number = aliases(mlflow).get(CHAMPION)
     return None if number is None else find_version(mlflow, number)
 
 
@@ -168,27 +176,32 @@ def test_metrics(version: "ModelVersion") -> dict[str, float]:
     return {
         name.removeprefix("test."): float(value)
         for name, value in version.tags.items()
-        if name.startswith("test.") and name != "test.data"
+        if name.startswith("test.") and name != MEASURED_TAG
     }
 
 
-def _create(mlflow: Mlflow, run_id: str, folder: Path, model: str, manifest: str) -> "ModelVersion":
-    client = mlflow.client
-    run = client.get_run(run_id)
+def _facts(folder: Path) -> dict[str, str]:
     files = [file for file in folder.rglob("*") if file.is_file()]
-    tags = {
-        MANIFEST_TAG: manifest,
+    return {
         "bundle.files": str(len(files)),
         "bundle.bytes": str(sum(file.stat().st_size for file in files)),
-        "model.sha256": model,
-        "run.name": run.info.run_name,
-        **{name: run.data.tags[name] for name in _FROM_RUN if name in run.data.tags},
-        **{
-            name.replace("/", ".", 1): f"{value:g}"
-            for name, value in run.data.metrics.items()
-            if name.startswith("test/")
-        },
+        "model.sha256": load_bundle(str(folder), verify=False).model_sha256,
     }
+
+
+def _outcome(run: "Run") -> dict[str, str]:
+    """What a version's tags say of the run that its bundle comes from."""
+    metrics = {
+        name.replace("/", ".", 1): f"{value:g}"
+        for name, value in run.data.metrics.items()
+        if name.startswith("test/")
+    }
+    kept = {name: run.data.tags[name] for name in _FROM_RUN if name in run.data.tags}
+    return {"run.name": str(run.info.run_name), **kept, **metrics}
+
+
+def _create(mlflow: Mlflow, run: "Run", folder: Path, tags: dict[str, str]) -> "ModelVersion":
+    client, run_id = mlflow.client, run.info.run_id
     client.log_artifacts(run_id, str(folder), "bundle")
     if not client.search_registered_models(f"name = '{NAME}'"):
         client.create_registered_model(NAME, description="Bundles for the device: network, labels, deck")
@@ -200,16 +213,11 @@ def _versions(mlflow: Mlflow) -> list["ModelVersion"]:
     return sorted(found, key=lambda one: -int(one.version))
 
 
-def _aliases(mlflow: Mlflow) -> dict[str, str]:
-    found = mlflow.client.search_registered_models(f"name = '{NAME}'")
-    return {name: str(version) for name, version in found[0].aliases.items()} if found else {}
-
-
 def _champions(mlflow: Mlflow) -> list[str]:
     """All champions in their order; one that was made in MLflow's own pages counts as well."""
     found = mlflow.client.search_registered_models(f"name = '{NAME}'")
     history: list[str] = json.loads(found[0].tags.get(HISTORY_TAG, "[]")) if found else []
-    present = _aliases(mlflow).get(CHAMPION)
+    present = aliases(mlflow).get(CHAMPION)
     return history if present is None or history[-1:] == [present] else [*history, present]
 
 

@@ -21,6 +21,7 @@ from dobble.results import (
     BUNDLE,
     HISTORY,
     LOCK,
+    MEASURED_TAG,
     PARAMS,
     VALIDATION,
     Result,
@@ -32,6 +33,7 @@ from dobble.storage import file_md5
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
+EXPERIMENT_TAG = "dvc.exp"
 FILES = (LOCK, HISTORY, f"{BUNDLE}/manifest.json")
 FOLDERS = ("build/evaluation", VALIDATION)
 
@@ -66,7 +68,8 @@ def log_run(root: Path = Path(), flow_run: str | None = None) -> RunReference:
         run = find_result(mlflow, result.id)
         if run is None:
             run = _opened_by_training(mlflow, root, result, history) or create_run(mlflow, {})
-        if run.info.status != "FINISHED" or RESULT_TAG not in run.data.tags:
+        # A run of `log_experiments` has all but files and the test photos' hash
+        if run.info.status != "FINISHED" or MEASURED_TAG not in run.data.tags:
             mlflow.client.update_run(run.info.run_id, "RUNNING")
             log_result(mlflow, run, result, tags)
             mlflow.client.log_text(run.info.run_id, yaml.safe_dump(result.params, sort_keys=False), PARAMS)
