@@ -59,10 +59,11 @@ types: $(READY)
 unit: $(READY)
 	python -m pytest -q
 
-bench: $(READY) ## Measure speed: data stages, training, one card
+bench: $(READY) ## Measure speed: data stages, training, one card, a table
 	python benchmarks/data_stages.py
 	python benchmarks/training.py
 	python benchmarks/one_card.py
+	python benchmarks/table.py
 	python benchmarks/fetch.py
 	python benchmarks/push.py
 	python benchmarks/validate.py

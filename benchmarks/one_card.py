@@ -6,7 +6,7 @@ import math
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -170,10 +170,10 @@ def measure(
     return Measurement(np.stack(ours), np.stack(theirs), float(np.mean(found)), rate)
 
 
-def burst(run: Callable[[Photo], list[float]], photos: list[Photo]) -> NDArray[np.float64]:
-    """Durations of each photo's steps; one run more comes first, while other threads stop spinning."""
-    run(photos[0])
-    return np.diff([run(photo) for photo in photos])
+def burst(run: Callable[[Any], list[float]], items: Sequence[Any]) -> NDArray[np.float64]:
+    """Durations of each item's steps; one run more comes first, while other threads stop spinning."""
+    run(items[0])
+    return np.diff([run(item) for item in items])
 
 
 def prepare(photo: Photo) -> NDArray[np.float32]:

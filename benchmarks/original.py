@@ -1,9 +1,10 @@
-"""What the bundle is compared with: torchvision's whole detector in one graph, as the original shipped it."""
+"""What the bundle is compared with: torchvision's whole detector in one graph, and the original rules."""
 
 import logging
 import warnings
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from torchvision.models.detection import ssdlite320_mobilenet_v3_large
 CLASSES = 58  # with the background
 SCORE_THRESHOLD = 0.001  # torchvision's own
 BACKGROUND_BIAS, CANDIDATE_BIAS = 12.0, 9.0  # far apart beside what random weights add: scores of some 5 %
+CARD_AREA, CIRCLENESS = 0.04, 0.6  # of a card: share of the picture, and 1 for a circle
 CANDIDATE_MAP, CANDIDATE_CELLS = 1, 100  # the second feature map has 10x10 cells, each with all channels
 
 
@@ -48,3 +50,33 @@ def export_original(path: Path, images: list[NDArray[np.float32]], candidates: f
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(model, (tensors[:1],), str(path), dynamo=False, opset_version=11)
+
+
+def find_cards_as_original(image: NDArray[np.uint8]) -> list[tuple[int, int, int, int]]:
+    """Find cards on uint8 [H, W, 3] BGR by the original's rule: bright by Otsu's threshold, large and round.
+
+    Returns:
+        left, top, right, bottom of each, in pixels.
+    """
+    brightness = cv2.cvtColor(image, cv2.COLOR_BGR2HSV)[:, :, 2]
+    mask = cv2.threshold(brightness, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)[1]
+    boxes = []
+    for contour in cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]:
+        area, length = cv2.contourArea(contour), cv2.arcLength(contour, closed=True)
+        if area > CARD_AREA * mask.size and 4 * np.pi * area > CIRCLENESS * length**2:
+            left, top, width, height = cv2.boundingRect(contour)
+            boxes.append((left, top, left + width, top + height))
+    return sorted(boxes)
+
+
+def shared_as_original(
+    first: tuple[NDArray[np.int64], NDArray[np.float32]],
+    second: tuple[NDArray[np.int64], NDArray[np.float32]],
+) -> int | None:
+    """Return the label seen on both cards with the highest score, from each card's labels and scores."""
+    best: dict[int, float] = {}
+    for label, score in zip(*first, strict=True):
+        for other, other_score in zip(*second, strict=True):
+            if label == other and score + other_score > best.get(int(label), 0):
+                best[int(label)] = float(score + other_score)
+    return max(best, key=best.__getitem__) if best else None

@@ -28,8 +28,12 @@ MISFIT = 0.05  # of the hull's area to that of the ellipse fitted to it
 ROUGH = 0.02  # how far the hull's corners lie from that ellipse, in radii, root of the mean square
 BEYOND = 0.5  # pixels of the small picture by which the ellipse may leave it
 CORNERS = 8  # of the hull, at least
+PERFECT = 0.97  # quality of an outline that other levels need not better
 PAPER = 0.5  # share of a card that is brighter than the level, and share that is not colourful
 COLOURFUL = 90  # brightest minus darkest channel of a pixel; paper and most print stay below
+
+
+Box = Tuple[float, float, float, float]
 
 
 class Card(NamedTuple):
@@ -42,7 +46,7 @@ class Card(NamedTuple):
         quality: 1 for a perfect ellipse, less the worse the outline fits.
     """
 
-    box: Tuple[float, float, float, float]
+    box: Box
     centre: Tuple[float, float]
     axes: Tuple[float, float]
     quality: float
@@ -64,7 +68,7 @@ def find_cards(image: Array) -> List[Card]:
     found: List[Card] = []
     for plane in (darkest, brightest):
         for level in _telling_levels(plane):
-            found += _cards_above(plane, level, pale)
+            found += _cards_above(plane, level, pale, found)
     cards: List[Card] = []
     for card in sorted(found, key=lambda card: -card.quality):
         if all(_apart(card, other) for other in cards):
@@ -120,23 +124,26 @@ def _telling_levels(plane: Array) -> List[int]:
     return levels
 
 
-def _cards_above(plane: Array, level: int, pale: Array) -> List[Card]:
+def _cards_above(plane: Array, level: int, pale: Array, known: List[Card]) -> List[Card]:
     mask = cv2.threshold(plane, level, 1, cv2.THRESH_BINARY)[1]
     mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     contours = cv2.findContours(mask.copy(), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[-2]
-    cards = [_card(contour, mask, pale) for contour in contours if len(contour) >= CORNERS]
+    perfect = [card.box for card in known if card.quality > PERFECT]
+    cards = [_card(contour, mask, pale, perfect) for contour in contours if len(contour) >= CORNERS]
     return [card for card in cards if card is not None]
 
 
-def _card(contour: Array, mask: Array, pale: Array) -> Optional[Card]:
+def _card(contour: Array, mask: Array, pale: Array, perfect: List[Box]) -> Optional[Card]:
     """Return the card that a contour outlines, or None; the cheap tests come first."""
     height, width = mask.shape
-    area = cv2.contourArea(contour)
-    if not SMALLEST * mask.size < area < LARGEST * mask.size:
+    x, y, w, h = cv2.boundingRect(contour)
+    if w * h < SMALLEST * mask.size or any(_near((x, y, x + w, y + h), box) for box in perfect):
         return None
+    area = cv2.contourArea(contour)
     hull = cv2.convexHull(contour)
     hull_area = cv2.contourArea(hull)
-    if len(hull) < CORNERS or area < CONVEX * hull_area:
+    sized = SMALLEST * mask.size < area < LARGEST * mask.size
+    if not sized or len(hull) < CORNERS or area < CONVEX * hull_area:
         return None
     centre, axes, angle = cv2.fitEllipse(hull)
     short, long = min(axes), max(axes)
@@ -152,7 +159,6 @@ def _card(contour: Array, mask: Array, pale: Array) -> Optional[Card]:
     cut = np.any(centre - reach < -BEYOND) or np.any(centre + reach > farthest)
     if cut or np.sqrt(np.mean(rough**2)) > ROUGH:
         return None
-    x, y, w, h = cv2.boundingRect(contour)
     disc = np.zeros((h, w), np.uint8)
     cv2.drawContours(disc, [contour], -1, (1,), -1, offset=(-x, -y))
     window = (slice(y, y + h), slice(x, x + w))
@@ -161,6 +167,10 @@ def _card(contour: Array, mask: Array, pale: Array) -> Optional[Card]:
     quality = area / hull_area - misfit
     # The centre of pixel 0 lies at 0.5 in continuous coordinates, and OpenCV counts from pixel centres.
     return Card((x, y, x + w, y + h), (centre[0] + 0.5, centre[1] + 0.5), (long, short), quality)
+
+
+def _near(box: Box, other: Box) -> bool:
+    return all(abs(box[side] - other[side]) <= 1 for side in range(4))
 
 
 def _apart(card: Card, other: Card) -> bool:
