@@ -265,3 +265,11 @@ class WorkspaceBusyError(StageError):
 
     def __init__(self, stage: str, owner: str) -> None:
         super().__init__(f"stage {stage!r} cannot start: this folder is busy ({owner}): wait for its end")
+
+
+class ModelRejectedError(DobbleError):
+    """The evaluated bundle is not good enough to be registered."""
+
+    def __init__(self, shortfalls: list[str]) -> None:
+        cure = "nothing is registered; better labels or a longer training help, or lower limits (accept)"
+        super().__init__(f"the model is not good enough: {'; '.join(shortfalls)}: {cure}")

@@ -160,6 +160,13 @@ class RegistryParams(_Block):
     minimum: Share
 
 
+class AcceptParams(_Block):
+    """What an evaluated bundle must reach before it is registered."""
+
+    min_mAP: Share  # noqa: N815 - the metric's own spelling
+    min_game_accuracy: Share
+
+
 class Params(_Block):
     """All blocks: one for each stage, and one for the registry."""
 
@@ -169,6 +176,7 @@ class Params(_Block):
     train: TrainParams
     export: ExportParams
     evaluate: EvaluateParams
+    accept: AcceptParams
     registry: RegistryParams
 
 

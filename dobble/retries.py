@@ -7,6 +7,7 @@ from dobble.errors import (
     RemoteStalledError,
     RemoteUnreachableError,
     StageFailedError,
+    TrackingUnreachableError,
     UnreachableError,
     WorkspaceBusyError,
 )
@@ -15,6 +16,7 @@ _PASSING = (
     ExportUnfinishedError,
     RemoteStalledError,
     RemoteUnreachableError,
+    TrackingUnreachableError,
     UnreachableError,
     WorkspaceBusyError,
 )

@@ -40,6 +40,10 @@ class Stage:
     outs: tuple[str, ...]
     seconds: float = DEFAULT_MINUTES * 60
 
+    def writes(self, path: str) -> bool:
+        """Whether a file is one of the outputs, or in one."""
+        return any(path == out or path.startswith(f"{out}/") for out in self.outs)
+
 
 @dataclass(frozen=True)
 class StageRun:

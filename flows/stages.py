@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 from prefect.tasks import exponential_backoff
 
+from dobble.results import HISTORY
 from dobble.retries import passes
 from dobble.stages import Stage, StageRun, Status, read_status, reproduce
+from flows.pages import epochs_shown, show_stages
 
 CACHED = "Cached"
 
@@ -49,7 +52,8 @@ def run_stage(stage: Stage, status: Status | None = None) -> Any:
 
     The state is called Cached if there was nothing to run.
     """
-    done = reproduce(stage, status=status, tell=get_run_logger().info)
+    with epochs_shown() if stage.writes(HISTORY) else nullcontext():
+        done = reproduce(stage, status=status, tell=get_run_logger().info)
     if done.cached:
         return Completed(name=CACHED, message="DVC calls it fresh, and its outputs are here", data=done)
     return Completed(message=f"ran for {done.seconds:.1f} s", data=done)
@@ -71,6 +75,7 @@ def run_stages(stages: Iterable[Stage]) -> tuple[StageOutcome, ...]:
         states[stage.name] = state
         seconds = time.monotonic() - start
         outcomes.append(StageOutcome(stage.name, str(state.name), seconds, state.name == CACHED))
+    show_stages(outcomes)
     for state in states.values():
         if state.is_failed() or state.is_crashed() or state.is_cancelled():
             state.result()

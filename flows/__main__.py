@@ -1,0 +1,94 @@
+"""Runs flows from the command line: `python -m flows --help`."""
+
+import sys
+from enum import StrEnum
+from importlib import import_module
+from typing import Annotated
+
+import typer
+
+from dobble.errors import DobbleError, ParameterError
+
+app = typer.Typer(
+    help="Runs a flow here and now; it shows in the pages of `make ui` if they are up.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class _Kind(StrEnum):
+    SAMPLE = "sample"
+    LABELBOX = "labelbox"
+    EXPORT = "export"
+
+
+_Source = Annotated[_Kind, typer.Option("--source", help="Where data/ comes from.")]
+_Project = Annotated[str | None, typer.Option(help="Labelbox project id.")]
+_Export = Annotated[str | None, typer.Option(help="Labelbox export file.")]
+_Images = Annotated[str | None, typer.Option(help="Folder with the export's photos.")]
+_Symbols = Annotated[str | None, typer.Option(help="Folder with your own symbols, for --source sample.")]
+_Decks = Annotated[int | None, typer.Option(help="Photo sessions to render, for --source sample.")]
+
+
+def _with_source(name: str, says: str) -> None:
+    """Add the command of a flow whose parameter is the source of the photos."""
+
+    @app.command(name, help=says)
+    def run(
+        *,
+        source: _Source = _Kind.SAMPLE,
+        project: _Project = None,
+        export: _Export = None,
+        images: _Images = None,
+        symbols: _Symbols = None,
+        decks: _Decks = None,
+    ) -> None:
+        given = {"project": project, "file": export, "images": images, "symbols": symbols, "decks": decks}
+        _run(name, _checked(source, {key: value for key, value in given.items() if value is not None}))
+
+
+_with_source("data", "Fetch, pin, run every stage before training, push.")
+_with_source("pipeline", "Run data, then training.")
+_with_source("nightly", "Fetch, and train only if the data is new.")
+
+
+@app.command()
+def training() -> None:
+    """Pull, run every stage that is not up to date, judge, register, push."""
+    _run("training")
+
+
+def _checked(kind: _Kind, given: dict[str, object]) -> object:
+    from pydantic import BaseModel, ValidationError  # noqa: PLC0415
+
+    from flows.sources import Export, Labelbox, Sample  # noqa: PLC0415 - takes seconds
+
+    models: dict[_Kind, type[BaseModel]] = {
+        _Kind.SAMPLE: Sample,
+        _Kind.LABELBOX: Labelbox,
+        _Kind.EXPORT: Export,
+    }
+    try:
+        return models[kind].model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "export" if first["loc"][0] == "file" else first["loc"][0]
+        raise ParameterError(f"--{option} with --source {kind.value}: {first['msg']}") from error
+
+
+def _run(name: str, *arguments: object) -> None:
+    getattr(import_module(f"flows.{name}"), name)(*arguments)
+
+
+def main() -> None:
+    """Run the command line; a failure that the user can mend is one line and exit code 1."""
+    try:
+        app()
+    except DobbleError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""Data from its source to pinned, split and validated photos in the remote."""
+
+from prefect import flow
+
+from dobble.results import RESULT_STAGES
+from dobble.stages import following, read_stages
+from flows.sources import SAMPLE, Source, fetch, pin
+from flows.stages import run_stages
+from flows.transfer import push
+
+
+@flow
+def data(source: Source = SAMPLE) -> None:
+    """Fetch, pin, run every stage that comes before training, push.
+
+    Args:
+        source: where the labelled photos come from.
+    """
+    fetch(source)
+    pin()
+    stages = read_stages()
+    later = following(stages, RESULT_STAGES[0])
+    run_stages([stage for stage in stages if stage not in later])
+    push()

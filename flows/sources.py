@@ -1,0 +1,76 @@
+"""Where `data/` comes from, as typed parameters of flows, and the tasks that bring it and pin it."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from prefect import get_run_logger, task
+from pydantic import BaseModel, ConfigDict, Field
+
+from dobble.pinned import DATA, DATA_PIN, outputs
+from dobble.pinned import pin as pin_data
+from flows.stages import PATIENT
+
+
+class _Source(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Sample(_Source):
+    """The rendered sample deck, or a deck of your own symbols."""
+
+    kind: Literal["sample"] = "sample"
+    symbols: Annotated[str | None, Field(description="Folder with a picture or a folder for each.")] = None
+    decks: Annotated[int, Field(ge=1, description="Photo sessions.")] = 10
+    seed: Annotated[int, Field(ge=0, description="Another seed gives other photos.")] = 0
+
+
+class Labelbox(_Source):
+    """A labelled Labelbox project; the key comes from LABELBOX_API_KEY of the worker."""
+
+    kind: Literal["labelbox"] = "labelbox"
+    project: Annotated[str, Field(min_length=1, description="Project id, from its address in Labelbox.")]
+
+
+class Export(_Source):
+    """An existing Labelbox export and its photos."""
+
+    kind: Literal["export"] = "export"
+    file: Annotated[str, Field(min_length=1, description="NDJSON (v2) or JSON (v1).")]
+    images: Annotated[str, Field(min_length=1, description="Folder with the photos.")]
+    project: Annotated[str | None, Field(description="If rows carry labels of several projects.")] = None
+
+
+Source = Sample | Labelbox | Export
+SAMPLE = Sample()
+
+
+@task(task_run_name="fetch {source.kind}", **PATIENT)
+def fetch(source: Source) -> None:
+    """Bring `data/` from its source; it changes whole or not at all."""
+    out = Path(DATA)
+    if isinstance(source, Labelbox):
+        from dobble.data.fetch import fetch as fetch_project  # noqa: PLC0415 - takes seconds
+
+        fetched = fetch_project(source.project, out)
+        said = f"{fetched.photos} photos ({fetched.downloaded} new), {fetched.boxes} boxes"
+    elif isinstance(source, Export):
+        from dobble.data.raw import import_export  # noqa: PLC0415
+
+        imported = import_export(Path(source.file), Path(source.images), out, project=source.project)
+        said = f"{imported.photos} photos, {imported.boxes} boxes"
+    else:
+        from dobble.data.sample import render_photos  # noqa: PLC0415
+
+        symbols = None if source.symbols is None else Path(source.symbols)
+        rendered = render_photos(out, symbols=symbols, decks=source.decks, seed=source.seed)
+        said = f"{rendered.photos} photos, {rendered.boxes} boxes, {rendered.symbols} symbols"
+    get_run_logger().info("%s: %s", out, said)
+
+
+@task(task_run_name="pin", **PATIENT)
+def pin() -> None:
+    """Pin what was fetched in `data.dvc`, and say whether it is other data than before."""
+    before = {output.name for output in outputs() if output.path == DATA}
+    after = pin_data().name
+    change = "the same data as before" if after in before else f"new data, before {before or 'none'}"
+    get_run_logger().info("%s pins %s: %s", DATA_PIN, after, change)
