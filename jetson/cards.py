@@ -44,12 +44,14 @@ class Card(NamedTuple):
         centre: x, y.
         axes: the long and the short diameter of its ellipse.
         quality: 1 for a perfect ellipse, less the worse the outline fits.
+        angle: degrees by which the long axis is turned clockwise from the picture's x.
     """
 
     box: Box
     centre: Tuple[float, float]
     axes: Tuple[float, float]
     quality: float
+    angle: float = 0.0
 
 
 def find_cards(image: Array) -> List[Card]:
@@ -166,7 +168,8 @@ def _card(contour: Array, mask: Array, pale: Array, perfect: List[Box]) -> Optio
         return None
     quality = area / hull_area - misfit
     # The centre of pixel 0 lies at 0.5 in continuous coordinates, and OpenCV counts from pixel centres.
-    return Card((x, y, x + w, y + h), (centre[0] + 0.5, centre[1] + 0.5), (long, short), quality)
+    turned_by = angle if axes[0] == long else angle + 90
+    return Card((x, y, x + w, y + h), (centre[0] + 0.5, centre[1] + 0.5), (long, short), quality, turned_by)
 
 
 def _near(box: Box, other: Box) -> bool:
@@ -185,4 +188,5 @@ def _enlarged(card: Card, scale_x: float, scale_y: float) -> Card:
         centre=(card.centre[0] * scale_x, card.centre[1] * scale_y),
         axes=(card.axes[0] * scale_x, card.axes[1] * scale_x),
         quality=card.quality,
+        angle=card.angle,
     )

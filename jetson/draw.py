@@ -49,7 +49,7 @@ def draw_match(
         sides.append(side)
     gap = np.full((height, max(4, height // 60), 3), PAPER, np.uint8)
     cards = np.hstack([sides[0], gap, sides[1]])
-    return np.vstack([_banner(cards.shape[1], max(48, height // 6), match, labels), cards])
+    return np.vstack([_banner(cards.shape[1], max(48, height // 6), *_words(match, labels)), cards])
 
 
 def draw_table(
@@ -57,6 +57,7 @@ def draw_table(
     cards: Sequence[Card],
     match: Optional[Match],
     labels: Sequence[str],
+    no_answer: Optional[str] = None,
 ) -> Array:
     """Return a copy of a frame with its cards outlined and, under a banner, what two of them share.
 
@@ -65,18 +66,19 @@ def draw_table(
         cards: from `find_cards`.
         match: of two of the cards, boxes in pixels of the frame, or None while there are not two.
         labels: names of the symbols.
+        no_answer: what the banner says without a match; without either there is no banner.
     """
     picture = frame.copy()
     for card in cards:
         left, top, right, bottom = (round(float(value)) for value in card.box)
         cv2.rectangle(picture, (left, top), (right, bottom), WHITE, _line(picture), cv2.LINE_AA)
-    if match is None:
+    if match is None and no_answer is None:
         return picture
-    if match.no_answer is None:
+    if match is not None and match.no_answer is None:
         for box in match.boxes:
             _box(picture, box, labels[match.symbol], ANSWER, thick=True)
-    banner = _banner(picture.shape[1], max(40, picture.shape[0] // 10), match, labels)
-    return np.vstack([banner, picture])
+    words = (None, no_answer or "") if match is None else _words(match, labels)
+    return np.vstack([_banner(picture.shape[1], max(40, picture.shape[0] // 10), *words), picture])
 
 
 def _rows(detections: Detections) -> Sequence[Tuple[Array, float, int]]:
@@ -111,19 +113,22 @@ def _box(picture: Array, box: Array, text: str, colour: Colour, *, thick: bool =
     cv2.putText(picture, text, origin, FONT, scale, WHITE, max(1, round(1.2 * scale)), cv2.LINE_AA)
 
 
-def _banner(width: int, height: int, match: Match, labels: Sequence[str]) -> Array:
-    """Return uint8 [height, width, 3]: the answer large, its probability and the runner-up small."""
+def _words(match: Match, labels: Sequence[str]) -> Tuple[Optional[str], str]:
+    """Return the answer, or None, and what else there is to say."""
+    if match.no_answer is not None:
+        return None, match.no_answer
+    details = "{:.0f}%   then {} {:.0f}%".format(
+        100 * match.probability, labels[match.runner_up], 100 * match.runner_up_probability
+    )
+    return labels[match.symbol], details
+
+
+def _banner(width: int, height: int, answer: Optional[str], details: str) -> Array:
+    """Return uint8 [height, width, 3]: the answer large, details small."""
     banner = np.full((height, width, 3), PAPER, np.uint8)
-    answered = match.no_answer is None
-    banner[:, : max(4, height // 8)] = ANSWER if answered else SILENCE
-    title = labels[match.symbol] if answered else "no answer"
-    details = match.no_answer
-    if details is None:
-        details = "{:.0f}%   then {} {:.0f}%".format(
-            100 * match.probability, labels[match.runner_up], 100 * match.runner_up_probability
-        )
+    banner[:, : max(4, height // 8)] = SILENCE if answer is None else ANSWER
     left = height // 4
-    used = _write(banner, title, left, 0.42, 0.55 * width)
+    used = _write(banner, answer or "no answer", left, 0.42, 0.55 * width)
     _write(banner, details, left + used + height // 3, 0.22, width - 2 * left - used - height // 3)
     return banner
 

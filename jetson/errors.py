@@ -42,3 +42,32 @@ class FetchError(JetsonError):
 
     def __init__(self, where: str, problem: str) -> None:
         super().__init__("{}: {}".format(where, problem))
+
+
+class SourceError(JetsonError):
+    """A camera, video, folder or picture gives no frames."""
+
+    def __init__(self, source: str, problem: str) -> None:
+        super().__init__("{}: {}".format(source, problem))
+
+
+class OutputError(JetsonError):
+    """A picture or video cannot be written."""
+
+    def __init__(self, where: str, problem: str) -> None:
+        super().__init__("{}: {}".format(where, problem))
+
+
+class ServerError(JetsonError):
+    """The server cannot start as it was asked to."""
+
+    def __init__(self, where: str, problem: str) -> None:
+        super().__init__("{}: {}".format(where, problem))
+
+
+class RequestError(JetsonError):
+    """A request that gets an HTTP status of failure and a sentence that says why."""
+
+    def __init__(self, status: int, problem: str) -> None:
+        super().__init__(problem)
+        self.status = status

@@ -1,0 +1,94 @@
+"""Turns a source into its newest frame, in a thread that opens the source again whenever it is lost."""
+
+import sys
+import threading
+import time
+from typing import Callable, NamedTuple, Optional
+
+from jetson.arrays import Array
+from jetson.errors import SourceError
+from jetson.frames import Source
+from jetson.live.latest import Latest
+
+RETRY_SECONDS = 1.0
+
+
+class Frame(NamedTuple):
+    """uint8 [H, W, 3] BGR, which nobody may change, and when it came, on the monotonic clock."""
+
+    image: Array
+    at: float
+
+
+class Camera:
+    """Reads a source in a thread of its own; slow users skip frames and never delay it.
+
+    Attributes:
+        frames: the newest frame.
+        captured: number of frames so far.
+        lost: how often the source was lost after it had given frames.
+        problem: why there is no source now, or None.
+        heartbeat: when the source last answered, be it with a failure: a driver that hangs lets this age.
+    """
+
+    def __init__(self, name: str, opener: Callable[[], Source]) -> None:
+        self.name = name
+        self.frames: Latest[Frame] = Latest()
+        self.captured = 0
+        self.lost = 0
+        self.problem: Optional[str] = "not opened yet"
+        self.heartbeat = time.monotonic()
+        self._opener = opener
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
+        self._thread.start()
+
+    def age(self) -> float:
+        """Return the seconds since the last frame; infinite before the first."""
+        frame = self.frames.newest()
+        return float("inf") if frame is None else time.monotonic() - frame.at
+
+    def close(self, timeout: float = 1.0) -> bool:
+        """Stop reading; False if the driver hangs and its thread with it."""
+        self._stop.set()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                source = self._opener()
+            except SourceError as error:
+                self._say(str(error))
+            else:
+                try:
+                    self._read(source)
+                finally:
+                    source.close()
+            self.heartbeat = time.monotonic()
+            self._stop.wait(RETRY_SECONDS)
+
+    def _read(self, source: Source) -> None:
+        due = time.monotonic()
+        first = True
+        while not self._stop.is_set():
+            image = source.read()
+            self.heartbeat = time.monotonic()
+            if image is None:
+                self.lost += not first
+                self._say("{}: gives no frames".format(self.name))
+                return
+            if first:
+                self.problem = None
+                sys.stderr.write("camera: {} gives {} x {}\n".format(self.name, *image.shape[1::-1]))
+            first = False
+            self.captured += 1
+            self.frames.put(Frame(image, self.heartbeat))
+            if source.interval:
+                due = max(due + source.interval, self.heartbeat)
+                self._stop.wait(due - time.monotonic())
+
+    def _say(self, problem: str) -> None:
+        if problem != self.problem:  # once, not at every try
+            sys.stderr.write("camera: {}\n".format(problem))
+        self.problem = problem

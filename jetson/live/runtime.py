@@ -1,0 +1,171 @@
+"""Turns a bundle and an order of runtimes into one runner for all threads, which outlives failures."""
+
+import queue
+import sys
+import threading
+import time
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any, Callable, List, Optional, Sequence, Tuple
+
+from jetson import home
+from jetson.arrays import Array
+from jetson.bundle import Bundle
+from jetson.choice import read_choice
+from jetson.errors import RunnerError
+from jetson.runners import Answer, Item, Runner, open_runner
+
+LAST_RESORT = "onnxruntime-cpu"
+ANSWER_SECONDS = 60.0  # the first run on a GPU may search for kernels
+RETRY_SECONDS = 10.0  # after all runtimes have failed
+
+Job = Callable[[Runner], Any]
+
+
+def runtime_order(bundle: Bundle) -> Tuple[List[str], str]:
+    """Return the runtimes to try, the benchmark's winner first, and why in this order."""
+    choice, reason = read_choice(home.choice_file(), bundle)
+    if choice is None:
+        return [LAST_RESORT], "{}: ONNX Runtime on the processor".format(reason)
+    order = list(choice.order)
+    return order + [LAST_RESORT] * (LAST_RESORT not in order), reason
+
+
+class SharedRunner(Runner):
+    """Opens, runs and closes runtimes in one thread of its own, for all threads that call it.
+
+    A runtime that fails to start or fails in between is closed and the next of the order takes over, with
+    the work that failed. After the last one everybody is told, and the first is tried again a while later.
+
+    Attributes:
+        name: of the runtime in use; "none" while there is none.
+        reason: why this one.
+        failures: how often a runtime has failed.
+        working_since: when the work in hand was begun, or None.
+    """
+
+    def __init__(self, bundle: Bundle, order: List[str], reason: str) -> None:
+        self.name = "none"
+        self.reason = reason
+        self.failures = 0
+        self.working_since: Optional[float] = None
+        self._bundle = bundle
+        self._order = order
+        self._why = reason
+        self._next = 0
+        self._retry_at = 0.0
+        self._runner: Optional[Runner] = None
+        self._jobs: "queue.Queue[Optional[Tuple[Job, Future[Any]]]]" = queue.Queue()
+        self._inside = threading.local()  # set where a thread works for the one of the runtime
+        self._thread = threading.Thread(target=self._run, name="runtime", daemon=True)
+        self._thread.start()
+
+    def infer(self, batch: Array) -> Tuple[Array, Array]:
+        """See `Runner.infer`; any thread may call this.
+
+        Raises:
+            RunnerError: no runtime works, or the one in use hangs.
+        """
+        runner = getattr(self._inside, "runner", None)
+        scores, boxes = (
+            self._wait(lambda runner: _infer(runner, batch)) if runner is None else _infer(runner, batch)
+        )
+        return scores, boxes
+
+    def each(self, call: Callable[[Item], Answer], items: Sequence[Item]) -> List[Answer]:
+        """See `Runner.each`; any thread may call this, and errors are as for `infer`."""
+
+        def work(runner: Runner) -> List[Answer]:
+            def inside(item: Item) -> Answer:
+                self._inside.runner = runner
+                try:
+                    return call(item)
+                finally:
+                    self._inside.runner = None
+
+            return runner.each(inside, items)
+
+        answers: List[Answer] = self._wait(work)
+        return answers
+
+    def close(self) -> None:
+        """See `Runner.close`."""
+        self.stop(timeout=None)
+
+    def stop(self, timeout: Optional[float]) -> bool:
+        """Close the runtime in its thread; False if it hangs for so many seconds."""
+        self._jobs.put(None)
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _wait(self, job: Job) -> Any:
+        answer: "Future[Any]" = Future()
+        self._jobs.put((job, answer))
+        try:
+            return answer.result(ANSWER_SECONDS)
+        except FutureTimeoutError:
+            raise RunnerError(self.name, "has not answered for {:.0f} s".format(ANSWER_SECONDS)) from None
+
+    def _run(self) -> None:
+        for job, answer in iter(self._jobs.get, None):
+            self.working_since = time.monotonic()
+            try:
+                answer.set_result(self._do(job))
+            except Exception as error:  # noqa: BLE001 - whoever waits for the answer gets it
+                answer.set_exception(error)
+            self.working_since = None
+        if self._runner is not None:
+            self._runner.close()
+
+    def _do(self, job: Job) -> Any:
+        if self._next >= len(self._order):
+            if time.monotonic() < self._retry_at:
+                raise RunnerError(self.name, self.reason)
+            self._next, self.reason = 0, self._why
+        while self._next < len(self._order):
+            name = self._order[self._next]
+            try:
+                answer = job(self._open(name))
+            except _BrokenError as error:
+                self._give_up(name, str(error))
+            else:
+                self.name = name
+                return answer
+        self.name = "none"
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        raise RunnerError(self.name, self.reason)
+
+    def _open(self, name: str) -> Runner:
+        if self._runner is None:
+            try:
+                self._runner = open_runner(name, self._bundle)
+            except Exception as error:  # noqa: BLE001 - runtimes raise what they like, and the next may start
+                raise _BrokenError(error) from None
+            sys.stderr.write("runtime: {} ({})\n".format(name, self.reason))
+        return self._runner
+
+    def _give_up(self, name: str, problem: str) -> None:
+        self.failures += 1
+        self._next += 1
+        self.reason = problem if name in problem else "{}: {}".format(name, problem)
+        sys.stderr.write("runtime: {}\n".format(self.reason))
+        broken, self._runner = self._runner, None
+        try:
+            if broken is not None:
+                broken.close()
+        except Exception as error:  # noqa: BLE001 - it is being thrown away
+            sys.stderr.write("runtime: {} did not close ({})\n".format(name, error))
+
+
+class _BrokenError(Exception):
+    """A runtime failed, in contrast to what is done with its answers."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(" ".join(str(error).split()) or type(error).__name__)
+
+
+def _infer(runner: Runner, batch: Array) -> Tuple[Array, Array]:
+    try:
+        return runner.infer(batch)
+    except Exception as error:  # noqa: BLE001 - runtimes raise what they like, and the next may do better
+        raise _BrokenError(error) from None
