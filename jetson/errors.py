@@ -36,6 +36,9 @@ class RunnerError(JetsonError):
 class ChoiceError(JetsonError):
     """The benchmark's verdict cannot be kept."""
 
+    def __init__(self, where: str, problem: str) -> None:
+        super().__init__("{}: {}".format(where, problem))
+
 
 class FetchError(JetsonError):
     """A bundle cannot be taken from where it should come from, or cannot be kept here."""
