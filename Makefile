@@ -13,7 +13,7 @@ endif
 .PHONY: help env repro demo test lint types unit bench clean
 
 help: ## Show what can be made
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 env: $(READY) ## Create the environment in .venv from the lock
 
@@ -71,3 +71,13 @@ bench: $(READY) ## Measure speed: data stages, training, one card, a table
 
 clean: ## Remove what the stages wrote (data/ and DVC's cache stay)
 	rm -rf build
+
+PREFECT_PORT ?= 4200
+MLFLOW_PORT ?= 5000
+
+.PHONY: ui ui-stop
+ui: $(READY) ## Start Prefect, a worker and MLflow on 127.0.0.1 and say where
+	@python -m flows ui --prefect-port $(PREFECT_PORT) --mlflow-port $(MLFLOW_PORT)
+
+ui-stop: $(READY) ## End what `make ui` started
+	@python -m flows ui-stop

@@ -273,3 +273,12 @@ class ModelRejectedError(DobbleError):
     def __init__(self, shortfalls: list[str]) -> None:
         cure = "nothing is registered; better labels or a longer training help, or lower limits (accept)"
         super().__init__(f"the model is not good enough: {'; '.join(shortfalls)}: {cure}")
+
+
+class ServiceError(DobbleError):
+    """A server of `make ui` does not start or does not answer."""
+
+    def __init__(self, name: str, problem: str, said: list[str]) -> None:
+        super().__init__(
+            "\n".join([f"{name} {problem}; it said last:" if said else f"{name} {problem}", *said])
+        )

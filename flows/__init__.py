@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
-# Read by Prefect when it is imported, which is why they stand here.
-for _name, _value in {
+from flows.services import running
+
+_SETTINGS = {
     "PREFECT_HOME": str(Path.cwd() / ".dobble" / "prefect"),
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "60",
@@ -12,8 +13,19 @@ for _name, _value in {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DVC_NO_ANALYTICS": "1",
     "DISABLE_DEEPCHECKS_ANONYMOUS_TELEMETRY": "1",
-}.items():
-    os.environ.setdefault(_name, _value)
+}
 
-# Prefect's database needs its folder.
-Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
+
+def _set_up() -> None:
+    """Set what Prefect reads when it is imported; the servers of `make ui` are used if they run here."""
+    settings = dict(_SETTINGS)
+    if (server := running("server")) is not None:
+        settings["PREFECT_API_URL"] = f"{server.address}/api"
+    if (mlflow := running("mlflow")) is not None:
+        settings["MLFLOW_TRACKING_URI"] = mlflow.address
+    for name, value in settings.items():
+        os.environ.setdefault(name, value)
+    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)  # its database needs it
+
+
+_set_up()

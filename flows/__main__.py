@@ -1,13 +1,16 @@
 """Runs flows from the command line: `python -m flows --help`."""
 
+import os
 import sys
 from enum import StrEnum
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from dobble.errors import DobbleError, ParameterError
+from flows.history import forget_old_runs
 
 app = typer.Typer(
     help="Runs a flow here and now; it shows in the pages of `make ui` if they are up.",
@@ -60,6 +63,27 @@ def training() -> None:
     _run("training")
 
 
+@app.command()
+def ui(
+    *,
+    prefect_port: Annotated[int, typer.Option(help="Taken: another one is found.", min=0)] = 4200,
+    mlflow_port: Annotated[int, typer.Option(help="Taken: another one is found.", min=0)] = 5000,
+) -> None:
+    """Start Prefect, a worker and MLflow, deploy the flows, and say where they are."""
+    from flows.ui import start_ui  # noqa: PLC0415
+
+    found = start_ui(prefect_port, mlflow_port)
+    sys.stdout.write(f"Prefect: {found.prefect}\nMLflow:  {found.mlflow}\nworker:  {found.worker}/health\n")
+
+
+@app.command("ui-stop")
+def ui_stop() -> None:
+    """End what `ui` started."""
+    from flows.ui import stop_ui  # noqa: PLC0415
+
+    sys.stdout.write(f"ended: {', '.join(stop_ui()) or 'nothing was running'}\n")
+
+
 def _checked(kind: _Kind, given: dict[str, object]) -> object:
     from pydantic import BaseModel, ValidationError  # noqa: PLC0415
 
@@ -79,6 +103,8 @@ def _checked(kind: _Kind, given: dict[str, object]) -> object:
 
 
 def _run(name: str, *arguments: object) -> None:
+    if "PREFECT_API_URL" not in os.environ:
+        forget_old_runs(Path(os.environ["PREFECT_HOME"]))
     getattr(import_module(f"flows.{name}"), name)(*arguments)
 
 

@@ -1,0 +1,131 @@
+"""Prefect's server, a worker and MLflow on 127.0.0.1, and the flows of `prefect.yaml` deployed."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from dobble.env import tracking_address
+from dobble.errors import ServiceError
+from dobble.mlflow_client import ARTIFACTS, DATABASE, open_mlflow
+from flows.history import forget_old_runs
+from flows.services import Service, free_port, running, start, stop, wait_until_healthy
+
+POOL = "local"
+SERVER, WORKER, MLFLOW = "server", "worker", "mlflow"
+_PATIENCE_SECONDS = 180.0
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where the pages are, and where the worker says that it lives."""
+
+    prefect: str
+    mlflow: str
+    worker: str
+
+
+def start_ui(prefect_port: int, mlflow_port: int, root: Path = Path()) -> Addresses:
+    """Start what does not run yet, wait until all of it answers, and deploy the flows.
+
+    A port that is taken is replaced by a free one. An MLflow that the environment names is used as it is.
+
+    Raises:
+        ServiceError: if something does not start; then nothing is left running.
+    """
+    root = root.absolute()
+    try:
+        return _start(prefect_port, mlflow_port, root)
+    except BaseException:
+        stop_ui(root)
+        raise
+
+
+def stop_ui(root: Path = Path()) -> list[str]:
+    """End what runs, the worker before the server that it talks to; give the names of what ran."""
+    return [name for name in (WORKER, SERVER, MLFLOW) if stop(name, root)]
+
+
+def _start(prefect_port: int, mlflow_port: int, root: Path) -> Addresses:
+    chosen = tracking_address()
+    server = running(SERVER, root)
+    if server is None:
+        forget_old_runs(Path(os.environ["PREFECT_HOME"]))
+        server = _start_server(free_port(prefect_port), root)
+    mlflow = running(MLFLOW, root) if chosen is None else None
+    if chosen is None and mlflow is None:
+        mlflow = _start_mlflow(free_port(mlflow_port), root)
+    wait_until_healthy(server, "/api/health", _PATIENCE_SECONDS, root)
+    tracking = chosen or ""
+    if mlflow is not None:
+        tracking = mlflow.address
+        wait_until_healthy(mlflow, "/health", _PATIENCE_SECONDS, root)
+    worker = running(WORKER, root)
+    if worker is None:
+        environment = {**_environment(server.address, root), "MLFLOW_TRACKING_URI": tracking}
+        _make_pool(server.address)
+        worker = _start_worker(free_port(0), environment, root)
+        _deploy(environment, root)
+        wait_until_healthy(worker, "/health", _PATIENCE_SECONDS, root)
+    return Addresses(server.address, tracking, worker.address)
+
+
+def _start_server(port: int, root: Path) -> Service:
+    address = f"http://127.0.0.1:{port}"
+    command = _python("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
+    return start(SERVER, command, address, _environment(address, root), root)
+
+
+def _start_mlflow(port: int, root: Path) -> Service:
+    # Made without the server, the experiment keeps its artifacts where they are found without it as well.
+    with open_mlflow(root):
+        pass
+    command = _python("mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1")
+    command += ["--backend-store-uri", f"sqlite:///{root / DATABASE}"]
+    command += ["--artifacts-destination", str(root / ARTIFACTS)]
+    quiet = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # seven processes for nothing
+    return start(MLFLOW, command, f"http://127.0.0.1:{port}", quiet, root)
+
+
+def _start_worker(port: int, environment: dict[str, str], root: Path) -> Service:
+    command = _python("prefect", "worker", "start", "--pool", POOL, "--name", POOL, "--with-healthcheck")
+    own = {**environment, "PREFECT_WORKER_WEBSERVER_PORT": str(port)}
+    return start(WORKER, command, f"http://127.0.0.1:{port}", own, root)
+
+
+def _environment(server: str, root: Path) -> dict[str, str]:
+    """The caller's environment, with the server in it and the programs of this Python in front."""
+    return {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "PWD": str(root),  # prefect.yaml asks for it
+        "PYTHONPATH": f"{root}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+        "PREFECT_API_URL": f"{server}/api",
+        "PREFECT_WORKER_QUERY_SECONDS": "2",
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "true",
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(30 * 24 * 3600),
+    }
+
+
+def _python(module: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", module, *arguments]
+
+
+def _make_pool(server: str) -> None:
+    """Make the pool in which one flow runs at a time, since all of them work in this folder."""
+    pool: Any = {"name": POOL, "type": "process", "concurrency_limit": 1}
+    said = requests.post(f"{server}/api/work_pools/", json=pool, timeout=30)
+    if said.status_code not in {201, 409}:  # 409: it is there
+        raise ServiceError("Prefect", f"makes no work pool (HTTP {said.status_code})", [said.text])
+
+
+def _deploy(environment: dict[str, str], root: Path) -> None:
+    command = _python("prefect", "--no-prompt", "deploy", "--all")
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        said = (done.stdout + done.stderr).strip().splitlines()
+        raise ServiceError("prefect deploy --all", f"failed with {done.returncode}", said[-5:])
