@@ -81,3 +81,7 @@ ui: $(READY) ## Start Prefect, a worker and MLflow on 127.0.0.1 and say where
 
 ui-stop: $(READY) ## End what `make ui` started
 	@python -m flows ui-stop
+
+.PHONY: device
+device: $(READY) ## Pack one archive for the device: package, bundle, installer, service, containers
+	@dobble device

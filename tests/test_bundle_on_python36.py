@@ -51,7 +51,7 @@ def python36() -> Path:
     ready = CACHE / "ready.txt"
     if ready.is_file() and ready.read_text(encoding="utf-8").split() == list(PACKAGES):
         return python
-    base = _find_python36()
+    base = find_python36()
     if base is None:
         pytest.skip("not tried on Python 3.6: there is none (on PATH as python3.6, or from pyenv)")
     shutil.rmtree(CACHE, ignore_errors=True)
@@ -109,7 +109,8 @@ def run(python: Path, folder: Path, *arguments: str) -> subprocess.CompletedProc
     )
 
 
-def _find_python36() -> Path | None:
+def find_python36() -> Path | None:
+    """Give the newest Python 3.6 of pyenv, or the one on PATH."""
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     found = sorted(pyenv.glob("versions/3.6.*/bin/python3.6"))
     if found:

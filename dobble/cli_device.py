@@ -1,0 +1,22 @@
+"""The verb that packs what is carried to a device."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command(rich_help_panel="Use")
+def device(
+    *,
+    bundle: Annotated[Path, typer.Option(help="Exported bundle.")] = Path("build/bundle"),
+    out: Annotated[Path, typer.Option(help="Archive to write.")] = Path("build/device/dobble-device.tar.gz"),
+) -> None:
+    """Pack package, bundle, installer, service and container recipes for a Jetson."""
+    from dobble.device import pack_device
+
+    done = pack_device(bundle, out)
+    print(f"{out}: {done.files} files, {done.bytes / 1e6:.1f} MB, sha256 {done.sha256}")
+    print("on the device: tar xzf dobble-device.tar.gz && sudo dobble-device/install.sh")

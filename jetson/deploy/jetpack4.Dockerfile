@@ -1,0 +1,31 @@
+# JetPack 4.6: CUDA, cuDNN and TensorRT are mounted from the host, whose L4T must be the image's (32.7.x).
+ARG BASE=dustynv/onnxruntime:r32.7.1
+FROM ${BASE}
+
+ENV OPENBLAS_CORETYPE=ARMV8 \
+    PYTHONUNBUFFERED=1 \
+    PYTHONPATH=/opt/dobble \
+    DOBBLE_DEVICE_HOME=/var/lib/dobble
+
+# Whatever the base image lacks; pip's OpenCV reads USB cameras, files and folders, not the ribbon camera.
+RUN python3 -m pip install --no-cache-dir 'pip==21.3.1' \
+    && python3 -m pip install --no-cache-dir --only-binary :all: 'numpy==1.19.4' \
+    && { python3 -c 'import onnxruntime' \
+        || python3 -m pip install --no-cache-dir --only-binary :all: 'onnxruntime==1.10.0'; } \
+    && { python3 -c 'import cv2' \
+        || python3 -m pip install --no-cache-dir --only-binary :all: 'opencv-python-headless==4.5.4.60'; } \
+    && python3 -m pip install --no-cache-dir 'jetson-stats==4.3.2'
+
+COPY jetson /opt/dobble/jetson
+COPY bundle /opt/dobble/bundle
+RUN useradd --system --home-dir /var/lib/dobble --create-home --groups video dobble \
+    && python3 -m jetson fetch /opt/dobble/bundle \
+    && chown -R dobble:dobble /var/lib/dobble
+
+USER dobble
+VOLUME /var/lib/dobble
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=180s \
+    CMD ["python3", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
+ENTRYPOINT ["python3", "-m", "jetson"]
+CMD ["serve"]
