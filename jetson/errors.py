@@ -74,3 +74,17 @@ class RequestError(JetsonError):
     def __init__(self, status: int, problem: str) -> None:
         super().__init__(problem)
         self.status = status
+
+
+class CudaError(JetsonError):
+    """CUDA is missing, finds no device, or refuses a call."""
+
+    def __init__(self, call: str, problem: str) -> None:
+        super().__init__("CUDA, {}: {}".format(call, problem))
+
+
+class EngineError(JetsonError):
+    """TensorRT cannot build an engine of this model on this device, or its file cannot be kept."""
+
+    def __init__(self, who: str, problem: str) -> None:
+        super().__init__("{}: {}".format(who, problem))

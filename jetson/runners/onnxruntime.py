@@ -7,16 +7,27 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from jetson.arrays import Array
 from jetson.bundle import Bundle
-from jetson.errors import BundleError, RunnerError, RuntimeMissingError
+from jetson.errors import BundleError, EngineError, RunnerError, RuntimeMissingError
+from jetson.home import engine_folder
 from jetson.runners import Answer, Item, Runner
 
-NAMES = {"CPUExecutionProvider": "onnxruntime-cpu", "CUDAExecutionProvider": "onnxruntime-cuda"}
+NAMES = {
+    "CPUExecutionProvider": "onnxruntime-cpu",
+    "CUDAExecutionProvider": "onnxruntime-cuda",
+    "TensorrtExecutionProvider": "onnxruntime-tensorrt",
+}
 # The board shares its memory between processor and GPU: no exhaustive search, no doubling arena.
 OPTIONS: Dict[str, Dict[str, str]] = {
     "CPUExecutionProvider": {},
     "CUDAExecutionProvider": {
         "cudnn_conv_algo_search": "HEURISTIC",
         "arena_extend_strategy": "kSameAsRequested",
+    },
+    # Without a cache the engine would be built at every start.
+    "TensorrtExecutionProvider": {
+        "trt_fp16_enable": "True",
+        "trt_engine_cache_enable": "True",
+        "trt_max_workspace_size": str(256 << 20),
     },
 }
 QUIET = 3  # errors only
@@ -56,19 +67,48 @@ class OnnxRuntimeRunner(Runner):
             self._pool.shutdown()
 
 
-def _open_session(name: str, bundle: Bundle, provider: str, threads: Optional[int]) -> Any:
+def why_not(provider: str) -> Optional[str]:
+    """Return why ONNX Runtime cannot run here with a provider, or None."""
     try:
-        onnxruntime: Any = importlib.import_module("onnxruntime")
+        onnxruntime: Any = _import()
+    except RuntimeMissingError as error:
+        return str(error)
+    if provider not in onnxruntime.get_available_providers():
+        return "this ONNX Runtime has no {}: install the GPU wheel".format(provider)
+    return None
+
+
+def _import() -> Any:
+    try:
+        return importlib.import_module("onnxruntime")
     except ImportError:
         cure = "install onnxruntime, or on a Jetson the onnxruntime-gpu wheel of its JetPack"
         raise RuntimeMissingError("ONNX Runtime", cure) from None
-    if provider not in onnxruntime.get_available_providers():
-        raise RunnerError(name, "this ONNX Runtime has no {}: install the GPU wheel".format(provider))
+
+
+def _cache(bundle: Bundle, version: str) -> str:
+    """Make a folder for each model and version: the runtime does not notice by itself that either changed."""
+    folder = os.path.join(engine_folder(), "onnxruntime-{}_{}".format(version, bundle.model_sha256[:16]))
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise EngineError(folder, "the engine cannot be kept ({})".format(error)) from None
+    return folder
+
+
+def _open_session(name: str, bundle: Bundle, provider: str, threads: Optional[int]) -> Any:
+    onnxruntime = _import()
+    missing = why_not(provider)
+    if missing is not None:
+        raise RunnerError(name, missing)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = QUIET
     if threads is not None:
         options.intra_op_num_threads = threads
-    providers = [(provider, OPTIONS[provider])]
+    providers = [(provider, dict(OPTIONS[provider]))]
+    if provider == "TensorrtExecutionProvider":
+        providers[0][1]["trt_engine_cache_path"] = _cache(bundle, onnxruntime.__version__)
+        providers.append(("CUDAExecutionProvider", OPTIONS["CUDAExecutionProvider"]))
     if provider != "CPUExecutionProvider":
         providers.append(("CPUExecutionProvider", {}))
     try:
