@@ -85,3 +85,13 @@ ui-stop: $(READY) ## End what `make ui` started
 .PHONY: device
 device: $(READY) ## Pack one archive for the device: package, bundle, installer, service, containers
 	@dobble device
+
+.PHONY: cloud-up cloud-down
+cloud-up: ## Make the cloud stack (needs Terraform): make cloud-up BUCKET=NAME, and put data and results there
+	@terraform -chdir=infra init -input=false
+	@terraform -chdir=infra apply -var bucket=$(BUCKET) $(CLOUD)
+	@mkdir -p .dobble && terraform -chdir=infra output -raw stack > .dobble/cloud.yaml
+	@dobble stack use .dobble/cloud.yaml
+
+cloud-down: ## Take the cloud stack down; data stay unless CLOUD="-var destroy_data=true" was applied
+	@terraform -chdir=infra destroy -var bucket=$(BUCKET) $(CLOUD)
