@@ -40,6 +40,20 @@ class ChoiceError(JetsonError):
         super().__init__("{}: {}".format(where, problem))
 
 
+class BenchmarkError(JetsonError):
+    """A benchmark has no result that a device could serve by, or its result cannot be kept."""
+
+    def __init__(self, where: str, problem: str) -> None:
+        super().__init__("{}: {}".format(where, problem))
+
+
+class RegistryError(JetsonError):
+    """A benchmark's result cannot be logged to the model's version in MLflow."""
+
+    def __init__(self, where: str, problem: str) -> None:
+        super().__init__("{}: {}".format(where, problem))
+
+
 class FetchError(JetsonError):
     """A bundle cannot be taken from where it should come from, or cannot be kept here."""
 

@@ -1,0 +1,1 @@
+"""Measures the runtimes of a device against each other and chooses one."""

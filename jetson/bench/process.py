@@ -1,0 +1,59 @@
+"""Turns a task into its result by way of a process that may crash, hang or be killed without harm."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from typing import Any, Dict, Optional
+
+OUT_OF_MEMORY = " (the system takes that one that needs most memory)"
+
+
+class Outcome:
+    """What came of a task: `result`, or `failure` in a few words."""
+
+    def __init__(self, result: Optional[Dict[str, Any]], failure: Optional[str]) -> None:
+        self.result = result
+        self.failure = failure
+
+
+def run_task(task: Dict[str, Any], limit_s: float) -> Outcome:
+    """Run `jetson.bench.work` on a task; after the limit it is killed and counts as failed."""
+    with tempfile.TemporaryDirectory(prefix="dobble-") as folder:
+        path, said = os.path.join(folder, "result.json"), os.path.join(folder, "said.txt")
+        task = dict(task, result=path, limit_s=limit_s)
+        package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        paths = [os.environ.get("PYTHONPATH", ""), package]
+        environment = dict(os.environ, PYTHONPATH=os.pathsep.join(one for one in paths if one))
+        with open(said, "wb") as stream:
+            child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                [sys.executable, "-m", "jetson.bench.work", json.dumps(task)],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+            )
+            try:
+                code = child.wait(limit_s)
+            except subprocess.TimeoutExpired:
+                return Outcome(None, "did not end within {:g} s".format(limit_s))
+            finally:
+                if child.poll() is None:
+                    child.kill()
+                    child.wait()
+        if code != 0:
+            return Outcome(None, _described(code, said))
+        with open(path, encoding="utf-8") as lines:
+            result = json.load(lines)
+    return Outcome(None, result["error"]) if "error" in result else Outcome(result, None)
+
+
+def _described(code: int, said: str) -> str:
+    if code < 0:
+        cause = OUT_OF_MEMORY if code == -signal.SIGKILL else ""
+        return "exit code {}: killed by {}{}".format(code, signal.Signals(-code).name, cause)
+    with open(said, encoding="utf-8", errors="replace") as stream:
+        lines = [line.strip() for line in stream if line.strip()]
+    return "exit code {}{}".format(code, ": " + lines[-1][:200] if lines else "")
