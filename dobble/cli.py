@@ -10,6 +10,7 @@ import typer
 from dobble.cli_device import app as device_app
 from dobble.cli_models import app as models_app
 from dobble.cli_remote import app as remote_app
+from dobble.env import torchrun_place
 from dobble.errors import DobbleError, MissingInputError, ParameterError
 from jetson.errors import JetsonError
 
@@ -152,9 +153,17 @@ def train() -> None:
     from dobble.params import load_params
 
     params = load_params().train
+    from dobble.detector.ranks import launch, process_count
     from dobble.detector.train import train as run
 
+    processes = process_count(params)
+    if processes > 1:
+        launch(processes, ["-m", "dobble", "train"])
+        return
     done = run(VOC, SPLITS, TRAINED, params)
+    place = torchrun_place()
+    if place is not None and place.rank > 0:
+        return
     print(
         f"{TRAINED}: best epoch {done.best.epoch} of {done.epochs}, val mAP {done.best.mAP:.3f};"
         f" {done.photos_per_second:.1f} photos/s, waiting for data {done.waiting_share:.1%} of the time"

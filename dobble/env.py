@@ -1,12 +1,14 @@
 """Every environment variable that the library reads, with its default."""
 
 import os
+from typing import NamedTuple
 
 LABELBOX_API_KEY = "LABELBOX_API_KEY"
 LABELBOX_ENDPOINT = "DOBBLE_LABELBOX_ENDPOINT"
 STACK = "DOBBLE_STACK"
 MLFLOW_TRACKING_URI = "MLFLOW_TRACKING_URI"
 MLFLOW_EXPERIMENT = "MLFLOW_EXPERIMENT_NAME"
+RANK, LOCAL_RANK, WORLD_SIZE = "RANK", "LOCAL_RANK", "WORLD_SIZE"  # as torchrun names them
 
 _MLFLOW_DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -51,3 +53,17 @@ def keep_mlflow_quick_and_quiet() -> None:
     """
     for name, value in _MLFLOW_DEFAULTS.items():
         os.environ.setdefault(name, value)
+
+
+class Place(NamedTuple):
+    """A process that `torchrun` started: its number, that on its machine, and how many there are."""
+
+    rank: int
+    local_rank: int
+    size: int
+
+
+def torchrun_place() -> Place | None:
+    """Give this process's place, None if `torchrun` did not start it."""
+    given = [os.environ.get(name, "") for name in (RANK, LOCAL_RANK, WORLD_SIZE)]
+    return Place(*map(int, given)) if all(name.isdecimal() for name in given) else None

@@ -113,6 +113,7 @@ class TrainParams(_Block):
     ema_decay: Annotated[float, Field(ge=0, lt=1)]
     device: Literal["auto", "cpu", "cuda"]
     threads: Annotated[int, Field(ge=1)]
+    processes: Literal["auto"] | Annotated[int, Field(ge=1)]
     seed: Seed
     augmentation: AugmentationParams
 

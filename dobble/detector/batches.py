@@ -32,10 +32,18 @@ class Batch(NamedTuple):
     labels: Tensor
 
 
-def epoch_batches(photos: TrainingPhotos, params: TrainParams, epoch: int) -> Iterator[Batch]:
+def epoch_batches(
+    photos: TrainingPhotos, params: TrainParams, epoch: int, share: slice = slice(None)
+) -> Iterator[Batch]:
     """All photos once, in an order and with views that depend on the seed and the epoch alone.
 
     Photos that fill no whole batch wait for another epoch's order. An error in the thread is raised here.
+
+    Args:
+        photos: the photos.
+        params: the recipe.
+        epoch: which pass over the photos this is.
+        share: the part of each batch to make, where other processes make the rest.
     """
     ready: queue.Queue[Batch | BaseException | None] = queue.Queue(_AHEAD)
     stop = threading.Event()
@@ -55,7 +63,7 @@ def epoch_batches(photos: TrainingPhotos, params: TrainParams, epoch: int) -> It
             order = np.random.default_rng([params.seed, epoch]).permutation(len(photos))
             size = min(params.batch_size, len(order))
             for start in range(0, len(order) - size + 1, size):
-                chosen = order[start : start + size]
+                chosen = order[start : start + size][share]
                 if not put(_assemble(photos, chosen, params, epoch)):
                     return
             put(None)

@@ -1,5 +1,7 @@
 """SSD's multibox loss with GIoU boxes, a whole batch at once."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that every PyTorch user knows
 from torch import Tensor
@@ -13,7 +15,12 @@ BOX_WEIGHT = 2.0
 
 
 def multibox_loss(
-    logits: Tensor, deltas: Tensor, boxes: Tensor, labels: Tensor, anchors: Tensor
+    logits: Tensor,
+    deltas: Tensor,
+    boxes: Tensor,
+    labels: Tensor,
+    anchors: Tensor,
+    add_up: Callable[[Tensor], Tensor] = lambda count: count,
 ) -> tuple[Tensor, Tensor]:
     """Box and class loss of Liu et al., "SSD" (2016), with GIoU (Rezatofighi et al., 2019) for the boxes.
 
@@ -23,15 +30,17 @@ def multibox_loss(
         boxes: float [B, G, 4] ground truth, xyxy as shares of the input; boxes without area are padding.
         labels: int [B, G] from 1 to C.
         anchors: float [A, 4], xyxy as shares of the input.
+        add_up: adds the number of matched anchors in the other parts of the batch, where this is a part.
 
     Returns:
-        Box loss and class loss, each a scalar summed over anchors and divided by the number of matched ones.
+        Box loss and class loss, each a scalar summed over anchors and divided by the number of matched ones,
+        so that the losses of a batch's parts add up to that of the batch.
     """
     matched = match_anchors(boxes, anchors)
     positive = matched >= 0
     photo = torch.arange(len(boxes), device=boxes.device)[:, None].expand_as(matched)[positive]
     truth = matched[positive]
-    count = max(1, int(positive.sum()))
+    count = max(1, int(add_up(positive.sum())))
     decoded = decode_boxes(deltas.float(), anchors)[positive]
     box_loss = BOX_WEIGHT * generalized_box_iou_loss(decoded, boxes[photo, truth], reduction="sum") / count
     target = torch.zeros_like(matched)
