@@ -83,7 +83,7 @@ class Ranks:
         if self.size == 1:
             return network
         # Which parameters take part never changes, and those of unused feature maps never do.
-        return nn.parallel.DistributedDataParallel(network, broadcast_buffers=False, static_graph=True)
+        return nn.parallel.DistributedDataParallel(network, forward_sync_buffers=False, static_graph=True)
 
     def average_statistics(self, network: nn.Module) -> None:
         """Average what each process counted for batch normalisation, where it sees its own share only."""
