@@ -2,15 +2,14 @@
 
 import argparse
 import json
-import os
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
 from types import TracebackType
 from typing import Any, Deque, Dict, List, Optional, Sequence, Type
 
+from jetson.children import child_environment, module_command
 from jetson.jtop_child import NOT_INSTALLED
 from jetson.sensors import Sample, Sensors
 
@@ -207,14 +206,11 @@ class _JtopChild:
             process.stdin.close()
 
     def _start(self, now: float) -> None:
-        package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-        paths = [package, os.environ.get("PYTHONPATH", "")]
-        environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in paths if path))
-        command = [sys.executable, "-m", "jetson.jtop_child", "--interval", str(self._interval)]
+        command = module_command("jetson.jtop_child") + ["--interval", str(self._interval)]
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 command,
-                env=environment,
+                env=child_environment(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

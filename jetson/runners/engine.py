@@ -14,6 +14,7 @@ import sys
 from typing import Any, List, NamedTuple, Tuple
 
 from jetson.bundle import Bundle
+from jetson.children import child_environment, module_command
 from jetson.errors import EngineError, RuntimeMissingError
 from jetson.home import engine_folder
 from jetson.runners.cuda import Cuda
@@ -84,7 +85,7 @@ def build_engine(bundle: Bundle, precision: str) -> str:
     if os.path.isfile(path):
         return path
     side = "{}.{}.new".format(path, os.getpid())
-    command = [sys.executable, "-m", "jetson.runners.engine"]
+    command = module_command("jetson.runners.engine")
     command += ["--model", bundle.model, "--precision", precision, "--out", side]
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -183,12 +184,9 @@ def _workspace_mb() -> int:
 
 
 def _run_builder(command: List[str]) -> None:
-    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    paths = [package, os.environ.get("PYTHONPATH", "")]
-    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in paths if path))
     process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
         command,
-        env=environment,
+        env=child_environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
