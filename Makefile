@@ -33,7 +33,8 @@ repro: $(READY) ## Run what has changed, on pinned data only
 	@dvc repro
 
 demo: $(READY) ## Render the sample deck, run every stage, play, and say where the report is
-	@test -d data || dobble sample
+	@test -d data || { dobble sample && dobble pin; }
+	@dobble pin --check
 	@dvc repro
 	@$(MAKE) --no-print-directory build/demo/match.jpg build/demo/table.jpg
 	@dobble summary

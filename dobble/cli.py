@@ -132,9 +132,9 @@ def split() -> None:
     print(f"{SPLITS}: {shares}")
 
 
-@app.command("validate", rich_help_panel=USE)
-def validate_() -> None:
-    """Check labels, photos and splits; findings with pictures go to build/validation."""
+@app.command(rich_help_panel=STAGES)
+def validate() -> None:
+    """Look in labels, photos and splits for mistakes; build/validation tells and shows them."""
     from dobble.params import load_params
 
     params = load_params()

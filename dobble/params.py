@@ -131,6 +131,8 @@ class EvaluateParams(_Block):
     """How detections are judged."""
 
     iou_threshold: Annotated[float, Field(gt=0, le=1)]
+    deepchecks: bool
+    min_precision: Share
     seed: Seed
 
 

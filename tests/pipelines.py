@@ -20,8 +20,10 @@ SYMBOLS = tuple(f"corners{corners}" for corners in range(3, 10))
 
 SHRUNK: dict[str, dict[str, Any]] = {
     "split": {"ratios": {"train": 0.5, "val": 0.25, "test": 0.25}},
+    "validate": {"deepchecks": False},
     "train": {"epochs": 2, "window": 160, "batch_size": 4, "threads": 1, "device": "cpu"},
     "export": {"samples": 3},
+    "evaluate": {"deepchecks": False},
 }
 
 

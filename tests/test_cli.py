@@ -23,6 +23,7 @@ VERBS = (
     "upload",
     "convert",
     "split",
+    "validate",
     "train",
     "export",
     "evaluate",
@@ -107,11 +108,15 @@ def test_light_stages_run_and_say_in_one_line_what_they_did(project: Path) -> No
     for verb, said in (
         ("convert", r"build/voc: 28 photos, 84 boxes of 7 symbols; 0 boxes clipped, 0 rows without boxes.*"),
         ("split", r"build/splits: train 14 photos of 2 decks, val 7 photos of 1 decks, test 7 .*"),
+        ("validate", r"build/validation: 28 photos, 0 errors, 0 warnings on 0 photos"),
     ):
         done = dobble(project, verb)
         assert (done.returncode, done.stderr) == (0, "")
         assert re.fullmatch(said + r"\n", done.stdout)
-    assert files_of(project / "build") == before
+    validation = {"deepchecks.html", "findings.csv", "metrics.json", "sheets/index.html", "verdict.txt"}
+    after = files_of(project / "build")
+    assert {f"validation/{name}" for name in validation} == set(after) - set(before)
+    assert before.items() <= after.items()
 
 
 def test_play_says_the_answer_and_where_the_picture_is(project: Path) -> None:
@@ -266,7 +271,7 @@ def test_a_bad_input_is_one_line_and_changes_nothing(project: Path, case: str) -
 
 
 def test_outside_a_project_every_stage_says_where_to_run(tmp_path: Path) -> None:
-    for verb in ("convert", "split", "train", "export", "evaluate"):
+    for verb in ("convert", "split", "validate", "train", "export", "evaluate"):
         assert error_of(dobble(tmp_path, verb)) == "params.yaml does not exist: run in the project's folder"
     assert not list(tmp_path.iterdir())
 

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pipelines import ROOT, files_of, write_params
+from pipelines import ROOT, SYMBOLS, files_of, write_params
 
 pytest_plugins = ["pipeline_fixtures"]
 
 STAGES = set(yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"])
 NOT_COPIED = {"data.dvc", "dvc.lock"}  # they are about other data than the test's
 METRICS = "build/evaluation/metrics.json"
+VALIDATION = "build/validation/metrics.json"
 
 Finished = subprocess.CompletedProcess[str]
 
@@ -121,13 +122,79 @@ def test_what_has_run_does_not_run_again(copy: Copy) -> None:
 
 def test_git_keeps_the_metrics_and_nothing_else_of_what_stages_write(copy: Copy) -> None:
     tracked = copy.run("git", "ls-files", "build").split()
-    assert [name for name in tracked if not name.endswith(".gitignore")] == [METRICS]
+    assert [name for name in tracked if not name.endswith(".gitignore")] == [METRICS, VALIDATION]
     written = [name for name in files_of(copy.folder / "build") if not name.endswith(".gitignore")]
-    assert {name.split("/")[0] for name in written} >= {"voc", "splits", "train", "bundle", "evaluation"}
+    assert {name.split("/")[0] for name in written} >= {
+        "voc", "splits", "validation", "train", "bundle", "evaluation"
+    }  # fmt: skip
     for name in (f"build/{file}" for file in written):
         ignored = copy.try_("git", "check-ignore", "--quiet", "--no-index", name).returncode == 0
-        assert ignored == (name != METRICS), name
+        assert ignored == (name not in {METRICS, VALIDATION}), name
     assert copy.try_("git", "check-ignore", "--quiet", "data/export.ndjson").returncode == 0
+
+
+def test_a_wrong_label_stops_the_pipeline_before_training_and_what_is_wrong_can_be_seen(copy: Copy) -> None:
+    export = copy.folder / "data/export.ndjson"
+    right = export.read_text(encoding="utf-8")
+    trained = files_of(copy.folder / "build/train")
+    name, was, now = mislabel(export)
+    done = copy.try_("dvc", "repro")
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert set(re.findall(r"Running stage '(\w+)'", said)) == {"convert", "split", "validate"}
+    (line,) = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert line.startswith(
+        f"error: 1 finding in the labelled photos, the surest: photo {name}: *{now}* is probably *{was}*"
+    )
+    assert "all of them are in build/validation/findings.csv, pictures in build/validation/sheets" in line
+    assert "Traceback" not in said
+    assert files_of(copy.folder / "build/train") == trained
+
+    with (copy.folder / "build/validation/findings.csv").open(newline="", encoding="utf-8") as file:
+        (found,) = csv.DictReader(file)
+    assert (found["photo"], found["finding"]) == (name, f"*{now}* is probably *{was}*")
+    assert (copy.folder / "build/validation/sheets/sheet01.jpg").is_file()
+    assert json.loads((copy.folder / VALIDATION).read_text(encoding="utf-8"))["passed"] is False
+
+    rewrite(export, right)
+    assert "train" not in copy.repro()
+    assert json.loads((copy.folder / VALIDATION).read_text(encoding="utf-8"))["passed"] is True
+    assert copy.run("git", "status", "--porcelain") == ""
+
+
+def test_another_limit_validates_anew_and_does_not_train_anew(copy: Copy) -> None:
+    copy.set("validate", "min_sharpness", 5.0)
+    assert copy.repro() == {"validate"}
+
+
+@pytest.mark.parametrize("target", ["repro", "demo"])
+def test_make_says_that_data_are_not_what_is_pinned_and_pins_nothing(copy: Copy, target: str) -> None:
+    before = (copy.folder / "data.dvc").read_bytes()
+    mislabel(copy.folder / "data/export.ndjson")
+    done = copy.try_("make", "--assume-old", ".venv/.ready", target)
+    assert done.returncode != 0
+    assert "pinned data differs: 1 changed, 0 new, 0 missing; run `dobble pin` to accept it" in done.stderr
+    assert "Running stage" not in done.stdout
+    assert (copy.folder / "data.dvc").read_bytes() == before
+
+
+def mislabel(export: Path) -> tuple[str, str, str]:
+    """Call one symbol by another name; give the photo, the right name and the wrong one."""
+    first, *rest = export.read_text(encoding="utf-8").splitlines(keepends=True)
+    row = json.loads(first)
+    (project,) = row["projects"].values()
+    objects = project["labels"][0]["annotations"]["objects"]
+    was = objects[0]["name"]
+    now = next(name for name in SYMBOLS if name not in {one["name"] for one in objects})
+    objects[0]["name"] = objects[0]["value"] = now
+    rewrite(export, json.dumps(row) + "\n" + "".join(rest))
+    return Path(row["data_row"]["external_id"]).stem, was, now
+
+
+def rewrite(path: Path, text: str) -> None:
+    """Give a file other content, but not to those that it may be linked with."""
+    path.unlink()
+    path.write_text(text, encoding="utf-8")
 
 
 def test_a_wrong_parameter_stops_the_pipeline_and_leaves_its_outputs(copy: Copy) -> None:

@@ -118,6 +118,7 @@ def test_both_generations_of_an_export_give_the_same_data_set(
 
 def test_from_an_export_to_a_played_match(projects: tuple[Path, Path], game_data: Path) -> None:
     _, folder = projects
+    assert "28 photos, 0 errors" in dobble(folder, "validate")
     assert "best epoch 1 of 1" in dobble(folder, "train")
     assert "deck of 7 cards" in dobble(folder, "export")
     assert "7 photos" in dobble(folder, "evaluate")
@@ -135,5 +136,5 @@ def test_from_an_export_to_a_played_match(projects: tuple[Path, Path], game_data
     assert picture == "picture: match.jpg"
     assert (folder / "match.jpg").read_bytes().startswith(b"\xff\xd8")
     assert sorted(path.name for path in (folder / "build").iterdir()) == [
-        "bundle", "evaluation", "splits", "train", "voc"
+        "bundle", "evaluation", "splits", "train", "validation", "voc"
     ]  # fmt: skip

@@ -15,6 +15,7 @@ from dobble.data.findings import Finding
 from dobble.data.voc import VocPhoto
 from dobble.errors import PhotoError
 
+INDEX = "index.html"
 COLUMNS, ROWS = 3, 3
 TILE = 480
 _MARGIN, _TEXT, _LINE = 20, 15, 20
@@ -38,7 +39,9 @@ class Flagged(NamedTuple):
 
 
 def write_sheets(folder: Path, flagged: Sequence[Flagged]) -> list[Path]:
-    """Write `sheet01.jpg`, … with nine photos each, in the given order; none if nothing is flagged.
+    """Write `sheet01.jpg`, … with nine photos each, in the given order, and `index.html` that shows them all.
+
+    The index is there even if nothing is flagged.
 
     Raises:
         PhotoError: if a photo cannot be decoded.
@@ -49,6 +52,9 @@ def write_sheets(folder: Path, flagged: Sequence[Flagged]) -> list[Path]:
         page = folder / f"sheet{number:02d}.jpg"
         _page([_tile(entry) for entry in flagged[start : start + per_page]]).save(page, quality=_QUALITY)
         pages.append(page)
+    shown = [f'<p><img src="{page.name}" alt="{page.name}">' for page in pages]
+    body = "\n".join(shown or ["<p>No photo is flagged."])
+    (folder / INDEX).write_text(f"<!doctype html><title>Flagged photos</title>\n{body}\n", encoding="utf-8")
     return pages
 
 

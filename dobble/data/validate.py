@@ -33,6 +33,8 @@ from dobble.files import replaced_folder
 from dobble.params import SplitParams, ValidateParams
 
 FINDINGS, METRICS, DEEPCHECKS, SHEETS = "findings.csv", "metrics.json", "deepchecks.html", "sheets"
+VERDICT = "verdict.txt"
+_SWITCHED_OFF = "<!doctype html><title>Deepchecks</title><p>Switched off by validate.deepchecks.\n"
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ def validate(
         voc: photos and annotations.
         splits: which photo is in which split.
         raw: the export the photos come from: boxes as they were drawn, and the rows to link to.
-        out: folder that gets `findings.csv`, `metrics.json`, `sheets` and, if asked for, `deepchecks.html`.
+        out: folder that gets `findings.csv`, `metrics.json`, `deepchecks.html`, `sheets` and `verdict.txt`,
+            which says `passed` or `failed` and nothing else.
         params: limits, and which severities fail.
         split_params: their `group_pattern` may say which card a photo shows.
 
@@ -100,8 +103,11 @@ def validate(
         write_sheets(side / SHEETS, group_findings(findings, photos, voc / "JPEGImages"))
         if outcome is not None:
             outcome.write_html(side / DEEPCHECKS)
+        else:
+            (side / DEEPCHECKS).write_text(_SWITCHED_OFF, encoding="utf-8")
         text = json.dumps(_metrics(summary, outcome, passed=not failing), indent=2, ensure_ascii=False)
         (side / METRICS).write_text(text + "\n", encoding="utf-8")
+        (side / VERDICT).write_text("failed\n" if failing else "passed\n", encoding="utf-8")
     if failing:
         raise ValidationError(_failure(failing, out))
     return summary

@@ -25,10 +25,18 @@ from dobble.detector.metrics import (
     average_precision,
     match_boxes,
 )
+from dobble.detector.model_check import check_model
 from dobble.detector.network import Deployed
 from dobble.detector.predict import LOWEST_SCORE
 from dobble.detector.report import Metric, Report, describe_metrics, write_report
-from dobble.detector.showcase import Judged, draw_confusions, draw_curves, draw_extremes, draw_matches
+from dobble.detector.showcase import (
+    Judged,
+    draw_confusions,
+    draw_curves,
+    draw_extremes,
+    draw_matches,
+    draw_symbols,
+)
 from dobble.errors import AnnotationError, CheckpointError, MissingInputError
 from dobble.files import replaced_folder
 from dobble.params import EvaluateParams
@@ -79,7 +87,7 @@ def evaluate(
     if not history.is_file():
         raise MissingInputError(history, "run `dvc repro train`")
     bundle = _load(bundle_folder, voc)
-    photos = load_split(voc, splits, "test")
+    photos, learned = (load_split(voc, splits, split) for split in ("test", "train"))
     trained = load_checkpoint(checkpoint)
     network = Deployed(restore(trained, checkpoint)).eval()
     if (trained.labels, len(network.detector.anchors)) != (bundle.labels, bundle.anchors):
@@ -90,7 +98,7 @@ def evaluate(
     with replaced_folder(out) as side:
         (side / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
         _write_plots(side / "plots", scores.average, judged, bundle, params.iou_threshold)
-        _write_report(side / "report", history, scores, judged, bundle, params)
+        _write_report(side / "report", history, scores, judged, learned, bundle, params)
     return EvaluateSummary(metrics, len(photos))
 
 
@@ -217,6 +225,7 @@ def _write_report(
     history: Path,
     scores: _Scores,
     judged: Sequence[Judged],
+    learned: Sequence[LabelledPhoto],
     bundle: Bundle,
     params: EvaluateParams,
 ) -> None:
@@ -244,8 +253,10 @@ def _write_report(
         matches=draw_matches(folder, judged, bundle, params.seed),
         sections=[
             draw_curves(folder, history, scores.average),
+            draw_symbols(folder, scores.average, bundle),
             draw_confusions(folder, judged, bundle, iou),
             draw_extremes(folder, judged, bundle, iou),
+            *([check_model(folder, judged, learned, bundle, params)] if params.deepchecks else []),
         ],
         parameters=_parameters(bundle, params),
         machine=_machine(),

@@ -40,11 +40,15 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """Pictures under a heading: one takes the whole width, several share it."""
+    """Pictures under a heading: one takes the whole width, several share it.
+
+    `page` is the name of a file beside the report with more, if there is one.
+    """
 
     title: str
     text: str
     pictures: Sequence[Picture]
+    page: str | None = None
 
 
 @dataclass(frozen=True)

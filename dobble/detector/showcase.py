@@ -76,6 +76,14 @@ def draw_curves(folder: Path, history: Path, average: AveragePrecision) -> Secti
     return Section("Curves", "How training went, and what the detector trades.", pictures)
 
 
+def draw_symbols(folder: Path, average: AveragePrecision, bundle: Bundle) -> Section:
+    """Draw the average precision of each symbol."""
+    path = folder / "class_precision.png"
+    figures.save_figure(figures.draw_class_precision(average.per_class, bundle.labels), path)
+    caption = "Average precision of each symbol (IoU .50 to .95), best first."
+    return Section("Symbols", "Which symbols the detector knows best and worst.", [Picture(path, caption)])
+
+
 def draw_confusions(folder: Path, judged: Sequence[Judged], bundle: Bundle, iou_threshold: float) -> Section:
     """Draw the confusion matrix of all test photos."""
     matrix = confusion_matrix(

@@ -25,7 +25,8 @@ def finding(photo: str, *labels: str, other: str = "") -> Finding:
 
 def test_clean_photos_make_no_sheet(tmp_path: Path) -> None:
     assert write_sheets(tmp_path, group_findings([finding("")], {}, tmp_path)) == []
-    assert list(tmp_path.iterdir()) == []
+    assert "No photo is flagged." in (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert [path.name for path in tmp_path.iterdir()] == ["index.html"]
 
 
 def test_only_flagged_photos_are_shown_nine_a_page(tmp_path: Path) -> None:
@@ -35,6 +36,8 @@ def test_only_flagged_photos_are_shown_nine_a_page(tmp_path: Path) -> None:
     assert [entry.photo.photo_id for entry in flagged] == [f"photo{number}" for number in range(10)]
     assert len(flagged[3].findings) == 2
     first, second = write_sheets(tmp_path, flagged)
+    index = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert [name in index for name in ("sheet01.jpg", "sheet02.jpg", "flagged.")] == [True, True, False]
     assert (first.name, second.name) == ("sheet01.jpg", "sheet02.jpg")
     large, small = (cv2.imread(str(page)).shape for page in (first, second))
     assert large[0] > 3 * TILE

@@ -96,7 +96,9 @@ def deck(tmp_path: Path) -> Deck:
 def test_a_clean_deck_passes_without_findings_or_sheets(deck: Deck) -> None:
     assert deck.validate() == ValidateSummary(28, 0, {"error": 0, "warning": 0}, {})
     assert deck.findings() == []
-    assert list((deck.out / "sheets").iterdir()) == []
+    assert [page.name for page in (deck.out / "sheets").iterdir()] == ["index.html"]
+    assert (deck.out / "verdict.txt").read_text() == "passed\n"
+    assert "Switched off by validate.deepchecks" in (deck.out / "deepchecks.html").read_text()
     assert deck.metrics() == {
         "passed": True,
         "photos": 28,
@@ -128,7 +130,8 @@ def test_a_wrong_class_stops_the_run_with_one_line_and_leaves_the_findings(deck:
         }
     ]
     assert deck.metrics()["passed"] is False
-    assert [page.name for page in (deck.out / "sheets").iterdir()] == ["sheet01.jpg"]
+    assert (deck.out / "sheets/sheet01.jpg").is_file()
+    assert (deck.out / "verdict.txt").read_text() == "failed\n"
 
 
 def test_parameters_say_which_severities_fail(deck: Deck) -> None:

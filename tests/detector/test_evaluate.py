@@ -95,6 +95,19 @@ def test_the_report_needs_nothing_from_elsewhere_and_shows_the_matches(out: Path
         assert base64.b64encode(match.read_bytes()).decode("ascii") in page
 
 
+def test_deepchecks_looks_at_the_model_and_its_page_is_linked(pipeline: Pipeline, tmp_path: Path) -> None:
+    params = pipeline.params.evaluate.model_copy(update={"deepchecks": True, "min_precision": 1.0})
+    folders = (pipeline.bundle, pipeline.checkpoint, pipeline.voc, pipeline.splits, pipeline.history)
+    done = evaluate(*folders, tmp_path / "out", params)
+    report = tmp_path / "out/report"
+    assert '<a href="deepchecks.html">' in (report / "report.html").read_text(encoding="utf-8")
+    assert "Mean Average Precision Report" in (report / "deepchecks.html").read_text(encoding="utf-8")
+    numbers = json.loads((report / "deepchecks.json").read_text(encoding="utf-8"))
+    assert numbers["mAP"]["all"] == pytest.approx(done.metrics["mAP"], abs=0.02)
+    (objection,) = numbers["findings"]
+    assert objection.startswith("Mean Average Precision Report: ")
+
+
 def cut_model_short(made: Pipeline) -> None:
     model = made.bundle / "model.onnx"
     model.write_bytes(model.read_bytes()[:-100])
