@@ -24,8 +24,10 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --no-compile --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@echo "compiling what the stages import"
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -W ignore -c 'import dobble.cli, dobble.detector.evaluate, \
-		dobble.detector.export, dobble.detector.train, dvc.cli, dvc.repo, pytest, torch.onnx, labelbox, sklearn'
+	@env -u PYTHONDONTWRITEBYTECODE DISABLE_DEEPCHECKS_ANONYMOUS_TELEMETRY=true $(BIN)/python -W ignore -c 'import \
+		dobble.cli, dobble.data.validate, dobble.detector.evaluate, dobble.detector.export, dobble.detector.train, \
+		dobble.remote, dobble.s3, deepchecks.vision.checks, dvc.cli, dvc.repo, dvc_s3, labelbox, mlflow, prefect, \
+		pytest, sklearn, torch.onnx'
 	@touch $@
 
 repro: $(READY) ## Run what has changed, on pinned data only

@@ -24,6 +24,7 @@ from dobble.workers import for_each
 STALL_SECONDS, SAMPLE = 30.0, 32
 _RUNS = "runs"
 _WORKERS = 8
+_HASHERS = os.cpu_count() or 1
 _PAUSES = (1.0, 4.0)
 _PASSES = re.compile(
     r"failed to (transfer|connect|pull|download|push|upload)|timed? ?out|reset", re.IGNORECASE
@@ -79,7 +80,9 @@ def push(root: Path = Path(), *, sample: int | None = 0, stall_seconds: float = 
         return Pushed(remote.name, 0, 0, 0)
     storage, cache = remote.storage, cache_folder(root)
     inventory = take_stock(storage, cache, outputs(root), sample)
-    good = {finding.name for finding in inventory.findings if is_intact(cache, finding.name)}
+    found = [finding.name for finding in inventory.findings]
+    intact = for_each(lambda name: is_intact(cache, name), found, workers=_HASHERS, title="hash")
+    good = {name for name, whole in zip(found, intact, strict=True) if whole}
     lost = [finding for finding in inventory.findings if finding.name not in good]
     torn = {folder for finding in lost for folder in inventory.folders.get(finding.name, ())}
     lists = {name for name in good if name.endswith(".dir")}

@@ -125,9 +125,12 @@ class S3Bucket:
 
     def write(self, key: str, source: Path, md5: str) -> None:
         """Send a file; the service refuses it unless what arrives has this MD5 (hexadecimal)."""
-        checksum = base64.b64encode(bytes.fromhex(md5)).decode()
-        with source.open("rb") as body:
-            self._send("PUT", self._key(key), _nothing, body=body, headers={"Content-MD5": checksum})
+        headers = {"Content-MD5": base64.b64encode(bytes.fromhex(md5)).decode()}
+        with source.open("rb") as file:
+            # What fits goes out in one piece, not in those of 16 kB that Python makes of a file.
+            start = file.read(_CHUNK)
+            body = file if len(start) == _CHUNK else start
+            self._send("PUT", self._key(key), _nothing, body=body, headers=headers)
 
     def _key(self, key: str) -> str:
         return f"{self._settings.prefix}/{key}".strip("/")
@@ -160,13 +163,13 @@ class S3Bucket:
         *,
         query: dict[str, str] | None = None,
         headers: dict[str, str] | None = None,
-        body: BinaryIO | None = None,
+        body: BinaryIO | bytes = b"",
         stream: bool = False,
     ) -> _T:
-        if body is not None:
+        if not isinstance(body, bytes):
             body.seek(0)
         url = f"{self._base}/{quote(key, safe='/~')}"
-        request = AWSRequest(method, url, headers or {}, body or b"", query or {}, stream_output=stream)
+        request = AWSRequest(method, url, headers or {}, body, query or {}, stream_output=stream)
         try:
             self._signer.add_auth(request)
             answer = self._http.send(request.prepare())
