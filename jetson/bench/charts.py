@@ -9,7 +9,7 @@ import numpy as np
 from jetson.bench.verdict import percentile
 
 WIDTH = 920
-LEFT, RIGHT, TOP, BOTTOM = 150, 24, 14, 40  # pixels around what is drawn
+LEFT, RIGHT, TOP, BOTTOM = 170, 24, 14, 40  # pixels around what is drawn
 COLOURS = {
     "tensorrt-fp16": "#7c3aed",
     "tensorrt-fp32": "#c026d3",
@@ -34,53 +34,55 @@ def colour(name: str) -> str:
 
 
 def distributions(series: Dict[str, Sequence[float]]) -> str:
-    """Draw how each candidate's times (ms) are distributed, one above the other on one axis."""
+    """Draw how each candidate's times (ms) are distributed, one above the other on one logarithmic axis."""
     row = 76
-    highest = max(percentile(values, 99) for values in series.values())
-    lowest = min(min(values) for values in series.values())
-    room = 0.06 * (highest - lowest) or 0.1 * highest
-    low, high = max(0.0, lowest - room), highest + room
+    lowest = math.log10(min(min(values) for values in series.values()))
+    highest = math.log10(max(percentile(values, 99) for values in series.values()))
+    low, high = lowest - 0.05, max(highest, lowest + 0.1) + 0.05
     height = TOP + row * len(series) + BOTTOM
-    parts = [_x_axis(low, high, height, "milliseconds for one card")]
+    parts = [_log_axis(low, high, height, "milliseconds for one card")]
     for place, (name, values) in enumerate(series.items()):
         base = TOP + row * (place + 1) - 8
-        edges = np.linspace(low, high, 101)
-        counts = np.histogram(np.clip(np.asarray(values, np.float64), low, high), edges)[0].astype(np.float64)
+        edges = np.linspace(low, high, 141)
+        counts = np.histogram(np.clip(np.log10(values), low, high), edges)[0].astype(np.float64)
         smooth = np.convolve(counts, [0.25, 0.5, 0.25], "same")
         heights = (row - 20) * smooth / max(smooth.max(), 1.0)
-        centres = (edges[:-1] + edges[1:]) / 2
-        points = np.column_stack([centres, heights]).tolist()
+        points = np.column_stack([(edges[:-1] + edges[1:]) / 2, heights]).tolist()
         outline = ["{:.1f},{:.1f}".format(_x(x, low, high), base - up) for x, up in points]
-        first, last = _x(centres[0], low, high), _x(centres[-1], low, high)
         parts.append(
-            '<path class="area" fill="{0}" stroke="{0}" d="M{1:.1f},{2} L{3} L{4:.1f},{2} Z"/>'.format(
-                colour(name), first, base, " L".join(outline), last
+            '<path class="area" fill="{0}" stroke="{0}" d="M{1},{2} L{3} L{4},{2} Z"/>'.format(
+                colour(name), LEFT, base, " L".join(outline), WIDTH - RIGHT
             )
         )
         parts.append(_label(name, base - 6))
         for share, tick in ((50, 34), (90, 22), (99, 22)):
             value = percentile(values, share)
-            x = _x(value, low, high)
             parts.append(
                 '<line class="mark" x1="{0:.1f}" x2="{0:.1f}" y1="{1}" y2="{2}" stroke="{3}">'
                 "<title>{4}: p{5} {6:.2f} ms</title></line>".format(
-                    x, base - tick, base, colour(name), escape(name), share, value
+                    _x(math.log10(value), low, high),
+                    base - tick,
+                    base,
+                    colour(name),
+                    escape(name),
+                    share,
+                    value,
                 )
             )
     return _svg(height, "Distribution of the time for one card", parts)
 
 
 def blocks(medians: Sequence[Tuple[str, float, float, float]]) -> str:
-    """Draw blocks in the order of the run, each as (candidate, p10, p50, p90) in milliseconds."""
+    """Draw blocks in the order of the run, each as (candidate, p10, p50, p90) in percent."""
     height = 260
     low, high = _range([value for block in medians for value in block[1:]])
-    parts = [_y_axis(low, high, height, "ms")]
+    parts = [_y_axis(low, high, height, "%")]
     slot = (WIDTH - LEFT - RIGHT) / float(len(medians))
     for place, (name, p10, p50, p90) in enumerate(medians):
         x, width = LEFT + slot * (place + 0.5), min(0.62 * slot, 46)
         top, bottom = _y(p90, low, high, height), _y(p10, low, high, height)
         parts.append(
-            "<g><title>block {}: {}: p50 {:.2f} ms, p10 {:.2f}, p90 {:.2f}</title>"
+            "<g><title>block {}: {}: p50 {:.1f} %, p10 {:.1f} %, p90 {:.1f} %</title>"
             '<rect class="box" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" rx="4" fill="{c}" '
             'stroke="{c}"/><line class="mark" x1="{:.1f}" x2="{:.1f}" y1="{y:.1f}" y2="{y:.1f}" '
             'stroke="{c}"/></g>'.format(
@@ -140,7 +142,7 @@ def timeline(
                     escape(span.name),
                 )
             )
-    parts += [_y_axis(low, high, height, unit), _x_axis(first, last, height, "seconds", grid=False)]
+    parts += [_y_axis(low, high, height, unit), _x_axis(first, last, height, "seconds")]
     for place, (name, line) in enumerate(lines.items()):
         stroke = ("var(--accent)",) + OTHERS
         drawn = " ".join(
@@ -190,22 +192,33 @@ def _ticks(low: float, high: float, count: int) -> List[float]:
     return [number * step for number in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def _x_axis(low: float, high: float, height: float, title: str, grid: bool = True) -> str:
+def _x_axis(low: float, high: float, height: float, title: str) -> str:
+    ticks = [(_x(tick, low, high), tick) for tick in _ticks(low, high, 8)]
+    return "\n".join([_tick(x, height, tick) for x, tick in ticks] + [_axis_title(title, height)])
+
+
+def _log_axis(low: float, high: float, height: float, title: str) -> str:
+    """Draw an axis of decimal logarithms, with ticks at 1, 2, 5 or, where it is short, at every digit."""
+    factors = (1, 2, 5) if high - low > 0.7 else (1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)
+    decades = range(math.floor(low), math.ceil(high) + 1)
+    values = [factor * 10.0**decade for decade in decades for factor in factors]
     parts = []
-    for tick in _ticks(low, high, 8):
-        x = _x(tick, low, high)
-        if grid:
+    for value in values:
+        if low <= math.log10(value) <= high:
+            x = _x(math.log10(value), low, high)
             parts.append(
                 '<line class="grid" x1="{0:.1f}" x2="{0:.1f}" y1="{1}" y2="{2}"/>'.format(
                     x, TOP, height - BOTTOM
                 )
             )
-        parts.append(
-            '<text class="tick" x="{:.1f}" y="{}" text-anchor="middle">{:g}</text>'.format(
-                x, height - BOTTOM + 18, round(tick, 9)
-            )
-        )
+            parts.append(_tick(x, height, value))
     return "\n".join(parts + [_axis_title(title, height)])
+
+
+def _tick(x: float, height: float, value: float) -> str:
+    return '<text class="tick" x="{:.1f}" y="{}" text-anchor="middle">{:g}</text>'.format(
+        x, height - BOTTOM + 18, round(value, 9)
+    )
 
 
 def _y_axis(low: float, high: float, height: float, unit: str) -> str:

@@ -26,7 +26,7 @@ header > div, main { max-width: 68rem; margin: 0 auto; padding: 0 1.2rem; }
 h1 { margin: 0 0 .4rem; font-size: clamp(1.6rem, 4.5vw, 2.4rem); line-height: 1.15; letter-spacing: -.02em; }
 header p { margin: 0; max-width: 48rem; font-size: 1.06rem; opacity: .94; }
 main { padding-bottom: 3rem; }
-.headline { display: grid; grid-template-columns: repeat(auto-fit, minmax(12rem, 1fr)); gap: 1rem;
+.headline { display: grid; grid-template-columns: 1.6fr 1fr 1fr 1fr; gap: 1rem;
   margin-top: -3.2rem; }
 .headline div, section { background: var(--paper); border: 1px solid var(--line); border-radius: .9rem;
   box-shadow: 0 1px 3px rgb(31 41 51 / 7%); }
@@ -104,7 +104,7 @@ def render(result: Result) -> str:
         "<style>{}</style></head><body>".format(STYLE),
         "<header><div><h1>{}</h1><p>{}.{}</p></div></header><main>".format(
             escape(choice.board),
-            escape(choice.reason[0].upper() + choice.reason[1:]),
+            escape(choice.reason),
             " A quick run: a hint, not a result." if choice.quick else "",
         ),
         _headline(result),
@@ -152,7 +152,7 @@ def _sections(result: Result) -> List[Section]:
         )
         found.append(("How long one card takes", text, _scroll(charts.distributions(cards))))
         found.append(
-            ("Every block", _BLOCKS, _legend(list(cards)) + _scroll(charts.blocks(_medians(result))))
+            ("Every block", _BLOCKS, _legend(list(cards)) + _scroll(charts.blocks(_blocks(result, cards))))
         )
         text = "Medians in milliseconds. Preparation, network and decoding happen once for each card."
         found.append(("Where the time goes", text, _steps(result)))
@@ -171,8 +171,9 @@ def _sections(result: Result) -> List[Section]:
 
 
 _BLOCKS = (
-    "Each block is a process of its own; the box spans p10 to p90, the bar is p50. Runtimes take turns "
-    "forwards and backwards, so that a board that warms up slows down all of them alike."
+    "Each block is a process of its own, here in percent of its runtime's p50: the box spans p10 to p90, the "
+    "bar is the block's p50. Runtimes take turns forwards and backwards, so that a board that warms up slows "
+    "all of them down alike."
 )
 
 
@@ -204,16 +205,15 @@ def _head(*names: str) -> str:
     return "<thead><tr>{}</tr></thead>".format("".join("<th>{}</th>".format(name) for name in names))
 
 
-def _medians(result: Result) -> List[Tuple[str, float, float, float]]:
-    return [
-        (
-            block.candidate,
-            percentile(block.card, 10),
-            percentile(block.card, 50),
-            percentile(block.card, 90),
-        )
-        for block in result.blocks
-    ]
+def _blocks(result: Result, cards: Dict[str, List[float]]) -> List[Tuple[str, float, float, float]]:
+    """Return each block's p10, p50 and p90 in percent of its runtime's p50."""
+    medians = {name: percentile(values, 50) for name, values in cards.items()}
+    drawn = []
+    for block in result.blocks:
+        low, middle, high = (100 * percentile(block.card, share) for share in (10, 50, 90))
+        own = medians[block.candidate]
+        drawn.append((block.candidate, low / own, middle / own, high / own))
+    return drawn
 
 
 def _steps(result: Result) -> str:

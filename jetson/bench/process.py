@@ -8,7 +8,7 @@ import sys
 import tempfile
 from typing import Any, Dict, Optional
 
-OUT_OF_MEMORY = " (the system takes that one that needs most memory)"
+OUT_OF_MEMORY = " (as a rule because memory ran out)"
 
 
 class Outcome:
@@ -34,6 +34,7 @@ def run_task(task: Dict[str, Any], limit_s: float) -> Outcome:
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,
+                start_new_session=True,
             )
             try:
                 code = child.wait(limit_s)
@@ -41,7 +42,8 @@ def run_task(task: Dict[str, Any], limit_s: float) -> Outcome:
                 return Outcome(None, "did not end within {:g} s".format(limit_s))
             finally:
                 if child.poll() is None:
-                    child.kill()
+                    # With it goes what it has started, such as the builder of an engine.
+                    os.killpg(child.pid, signal.SIGKILL)
                     child.wait()
         if code != 0:
             return Outcome(None, _described(code, said))

@@ -4,6 +4,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from jetson.bench.verdict import percentile
 from jetson.choice import Choice
+from jetson.monitor import energy
 from jetson.sensors import Sample
 
 BUSY_CLOCK = 0.95  # of the GPU's highest; below it the board throttles
@@ -69,7 +70,6 @@ class Result(NamedTuple):
 
     Attributes:
         choice: the verdict.
-        agreements: what each candidate that ran was checked for, in one sentence.
         blocks: in the order of the run.
         sustained: of the winner; None if it failed there.
         sustained_failure: why, or None.
@@ -82,7 +82,6 @@ class Result(NamedTuple):
     """
 
     choice: Choice
-    agreements: Dict[str, str]
     blocks: List[Block]
     sustained: Optional[Sustained]
     sustained_failure: Optional[str]
@@ -131,6 +130,25 @@ def to_sustained(measured: Dict[str, Any], longest_span_s: float = 10.0) -> Sust
         if elapsed > total - span:
             last.append(value)
     return Sustained(frame, (start, end), percentile(first, 50), percentile(last or frame[-1:], 50), span)
+
+
+def frame_energy(
+    blocks: List[Block], samples: List[Sample], idle_mw: Optional[float]
+) -> Tuple[Optional[float], Optional[float]]:
+    """Return what a frame costs the board in millijoules, and how much of it is above idling.
+
+    Both are None unless power is known for the frames of every block; the latter also without idle power.
+    """
+    powers = []
+    for block in blocks:
+        start, end = block.frame_window
+        joules = energy(samples, start, end)
+        if joules is None:
+            return None, None
+        powers.append(1e3 * joules / (end - start))
+    frames = [value for block in blocks for value in block.frame]
+    seconds, power = sum(frames) / len(frames) / 1e3, sum(powers) / len(powers)
+    return round(power * seconds, 1), None if idle_mw is None else round((power - idle_mw) * seconds, 1)
 
 
 def throttled(samples: List[Sample]) -> Optional[bool]:

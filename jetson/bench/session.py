@@ -7,14 +7,15 @@ import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from jetson.bench.process import run_task
-from jetson.bench.result import Block, Result, Sustained, to_block, to_sustained
+from jetson.bench.result import Block, Result, Sustained, frame_energy, to_block, to_sustained
 from jetson.bench.verdict import PREFERENCE, Measured, Verdict, decide, percentile, schedule
 from jetson.bundle import Bundle
 from jetson.choice import Candidate, Choice
 from jetson.errors import BenchmarkError
-from jetson.monitor import Monitor, energy
+from jetson.monitor import STALE, Monitor, energy
 from jetson.runners import RUNNERS
 
+BUILD_S = 3600.0  # more than an engine takes on a Nano
 LATENCY_TO_TELL = 0.10  # a sustained run that slows down by more is worth a line
 SHARE_OF_MEMORY = 0.75  # of the device's memory: the rest is for camera, system and page
 
@@ -23,6 +24,7 @@ class Plan(NamedTuple):
     """How thoroughly a benchmark measures.
 
     Attributes:
+        warm_up_s: of each block, at most, where it does not become steady.
         inferences: in each block, at least.
         frames: in each block, at least.
         seconds: of inferences and of frames in each block, at least: energy needs two.
@@ -30,6 +32,7 @@ class Plan(NamedTuple):
         sustained_s: of frames without a pause at the end.
     """
 
+    warm_up_s: float
     inferences: int
     frames: int
     seconds: float
@@ -37,8 +40,8 @@ class Plan(NamedTuple):
     sustained_s: float
 
 
-FULL = Plan(inferences=100, frames=20, seconds=3.0, idle_s=10.0, sustained_s=60.0)
-QUICK = Plan(inferences=30, frames=5, seconds=0.0, idle_s=0.0, sustained_s=3.0)
+FULL = Plan(warm_up_s=20.0, inferences=100, frames=20, seconds=3.0, idle_s=10.0, sustained_s=60.0)
+QUICK = Plan(warm_up_s=2.0, inferences=30, frames=5, seconds=0.0, idle_s=0.0, sustained_s=3.0)
 
 
 class Session:
@@ -100,7 +103,6 @@ class Session:
         )
         return Result(
             choice=choice,
-            agreements=self._agreements,
             blocks=self._blocks,
             sustained=sustained,
             sustained_failure=failure,
@@ -125,7 +127,9 @@ class Session:
 
     def _check(self, name: str) -> None:
         self._say("checking {} against the bundle's reference".format(name))
-        result = self._work(name, "check")
+        # Its first start builds the engine, in a process of its own that has its own patience.
+        patience = BUILD_S if "tensorrt" in name else 0.0
+        result = self._work(name, "check", patience)
         if result is None:
             return
         self._versions.update(result["versions"])
@@ -148,10 +152,8 @@ class Session:
         for place, name in enumerate(order):
             if name in self._failed:
                 continue
-            plan, since = self._plan, time.monotonic()
-            result = self._work(
-                name, "time", inferences=plan.inferences, frames=plan.frames, seconds=plan.seconds
-            )
+            since, options = time.monotonic(), dict(self._plan._asdict())
+            result = self._work(name, "time", **options)
             told = self._failed.get(name)
             if result is not None:
                 block = to_block(name, len(self._blocks), result, self._monitor.samples(since))
@@ -190,10 +192,10 @@ class Session:
             return None, outcome.failure
         return to_sustained(outcome.result), None
 
-    def _work(self, name: str, work: str, **options: Any) -> Optional[Dict[str, Any]]:
+    def _work(self, name: str, work: str, patience: float = 0.0, **options: Any) -> Optional[Dict[str, Any]]:
         """Run a task of a candidate; a failure disqualifies it."""
         task = dict(options, runner=name, bundle=self._bundle.folder, work=work)
-        outcome = run_task(task, self._limit)
+        outcome = run_task(task, self._limit + patience)
         if outcome.result is None:
             self._failed[name] = str(outcome.failure).replace("runner {}: ".format(name), "")
         return outcome.result
@@ -205,8 +207,7 @@ class Session:
             return Candidate(name, False, reason)
         cards = [value for block in blocks for value in block.card]
         frames = [value for block in blocks for value in block.frame]
-        power = self._power(blocks)
-        mean_frame_s = sum(frames) / len(frames) / 1e3
+        gross, net = frame_energy(blocks, self._monitor.samples(blocks[0].frame_window[0] - STALE), idle_mw)
         flags = [block.throttled for block in blocks if block.throttled is not None]
         return Candidate(
             name=name,
@@ -216,24 +217,11 @@ class Session:
             p90_ms=_rounded(percentile(cards, 90)),
             p99_ms=_rounded(percentile(cards, 99)),
             frame_p50_ms=_rounded(percentile(frames, 50)),
-            energy_mj=None if power is None else _rounded(power * mean_frame_s),
-            energy_net_mj=None
-            if power is None or idle_mw is None
-            else _rounded((power - idle_mw) * mean_frame_s),
+            energy_mj=gross,
+            energy_net_mj=net,
             memory_mb=round(self._memory(name), 1),
             throttled=any(flags) if flags else None,
         )
-
-    def _power(self, blocks: List[Block]) -> Optional[float]:
-        """Return the mean power in milliwatts while frames were played; None unless each block tells it."""
-        powers = []
-        for block in blocks:
-            start, end = block.frame_window
-            joules = energy(self._monitor.samples(start - 3.0), start, end)
-            if joules is None:
-                return None
-            powers.append(1e3 * joules / (end - start))
-        return sum(powers) / len(powers)
 
     def _setup(self) -> Dict[str, str]:
         sample = self._monitor.latest()

@@ -94,13 +94,11 @@ def decide(candidates: Dict[str, Measured], earlier: Optional[str] = None) -> Ve
     """
     remaining = dict(candidates)
     winner, reason = _best(remaining)
-    if earlier in candidates and earlier != winner:
-        gain, won = lead(candidates[winner], candidates[earlier])
-        if not beats(candidates[winner], candidates[earlier], MARGIN_TO_CHANGE):
-            reason = "{} stays as chosen before: {} is {} (a change needs more than {:.0f} %)".format(
-                earlier, winner, _compared(gain, won, candidates[winner]), 100 * MARGIN_TO_CHANGE
-            )
-            winner = earlier
+    challenged = earlier is not None and earlier in candidates and earlier != winner
+    if challenged and not beats(candidates[winner], candidates[earlier], MARGIN_TO_CHANGE):
+        told = "{} stays as chosen before: {}; a change needs more than {:.0f} %"
+        compared = _compared(winner, earlier, candidates)
+        winner, reason = earlier, told.format(earlier, compared, 100 * MARGIN_TO_CHANGE)
     order = [winner]
     del remaining[winner]
     while remaining:
@@ -121,9 +119,7 @@ def _best(candidates: Dict[str, Measured]) -> Tuple[str, str]:
     if len(unbeaten) == 1:
         best = unbeaten[0]
         second = min((name for name in names if name != best), key=lambda name: pooled(candidates[name], 50))
-        gain, won = lead(candidates[best], candidates[second])
-        compared = _compared(gain, won, candidates[best])
-        return best, "{} is {} than {}".format(best, compared, second)
+        return best, _compared(best, second, candidates)
     return _break_tie({name: candidates[name] for name in unbeaten or names})
 
 
@@ -143,11 +139,11 @@ def _break_tie(equals: Dict[str, Measured]) -> Tuple[str, str]:
     return names[0], "{}, in p90 and memory too; {} comes first by the fixed order".format(told, names[0])
 
 
-def _compared(gain: float, won: int, measured: Measured) -> str:
-    pairs = "in {} of {} pairs of blocks".format(won, len(measured.blocks))
-    return "{:.1f} % {}, {} the faster one,".format(
-        100 * abs(gain), "faster" if gain >= 0 else "slower", pairs
-    )
+def _compared(first: str, second: str, candidates: Dict[str, Measured]) -> str:
+    gain, won = lead(candidates[first], candidates[second])
+    told = "{} needs {:.1f} % {} time than {} and is faster in {} of {} pairs of blocks"
+    more_or_less = "less" if gain >= 0 else "more"
+    return told.format(first, 100 * abs(gain), more_or_less, second, won, len(candidates[first].blocks))
 
 
 def _preference(name: str) -> Tuple[int, str]:

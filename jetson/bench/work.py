@@ -24,7 +24,6 @@ from jetson.table import play_table
 
 WARM_UP = 20  # inferences at least, and on until the last ones are alike
 ALIKE, ALIKE_WITHIN = 10, 0.10
-WARM_UP_SECONDS = 20.0  # at most; whether it became steady is part of the result
 STEPS = 20  # repetitions of what surrounds the network
 LIBRARIES = ("numpy", "cv2", "onnxruntime", "tensorrt")
 
@@ -68,7 +67,7 @@ def time_block(runner: Runner, bundle: Bundle, samples: Samples, task: Dict[str,
     def infer() -> None:
         runner.infer(next(batches))
 
-    warm_up, steady = _warm_up(infer)
+    warm_up, steady = _warm_up(infer, task["warm_up_s"])
     card_ms, card_window = _repeat(infer, task["inferences"], task["seconds"])
     frame, find = _frame(detector, samples)
     frame()
@@ -103,9 +102,10 @@ WORK: Dict[str, Callable[[Runner, Bundle, Samples, Dict[str, Any]], Dict[str, An
 }
 
 
-def _warm_up(infer: Callable[[], None]) -> Tuple[int, bool]:
+def _warm_up(infer: Callable[[], None], longest_s: float) -> Tuple[int, bool]:
+    """Infer until the last times are alike; whether they became so is part of the result."""
     last: List[float] = []
-    end = time.monotonic() + WARM_UP_SECONDS
+    end = time.monotonic() + longest_s
     while True:
         last.append(_timed(infer))
         recent = last[-ALIKE:]
