@@ -1,5 +1,7 @@
 import os
+import sys
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -92,3 +94,41 @@ def test_on_one_core_cards_are_read_one_after_the_other(write_bundle, model, mon
     with open_runner("onnxruntime-cpu", load_bundle(write_bundle(model))) as runner:
         threads = runner.each(lambda _: threading.current_thread(), [1, 2, 3])
         assert set(threads) == {threading.current_thread()}
+
+
+def test_onnxruntime_s_tensorrt_caches_its_engines_by_model_and_version(write_bundle, tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setenv("DOBBLE_DEVICE_HOME", str(tmp_path / "home"))
+
+    class Session:
+        def __init__(self, model, options, providers):
+            opened.append(providers)
+
+        def get_providers(self):
+            return [name for name, _ in opened[-1]]
+
+        def get_inputs(self):
+            return [SimpleNamespace(name="input_0")]
+
+        def get_outputs(self):
+            return [SimpleNamespace(name="scores"), SimpleNamespace(name="boxes")]
+
+    names = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+    runtime = SimpleNamespace(
+        __version__="1.11.0",
+        get_available_providers=lambda: names,
+        SessionOptions=SimpleNamespace,
+        InferenceSession=Session,
+    )
+    monkeypatch.setitem(sys.modules, "onnxruntime", runtime)
+    bundle = load_bundle(write_bundle())
+    for one in (bundle, bundle._replace(model_sha256="0" * 64)):
+        with open_runner("onnxruntime-tensorrt", one) as runner:
+            assert runner.name == "onnxruntime-tensorrt"
+    assert [name for name, _ in opened[0]] == names
+    options = [providers[0][1] for providers in opened]
+    assert options[0]["trt_fp16_enable"] == options[0]["trt_engine_cache_enable"] == "True"
+    folders = [option["trt_engine_cache_path"] for option in options]
+    assert folders[0] == str(tmp_path / "home/engines/onnxruntime-1.11.0_") + bundle.model_sha256[:16]
+    assert folders[1].endswith("1.11.0_0000000000000000")
+    assert all(os.path.isdir(folder) for folder in folders)
