@@ -12,7 +12,7 @@ import time
 import traceback
 from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 from urllib.parse import parse_qs
 
 from jetson.errors import RequestError
@@ -245,16 +245,17 @@ class Handler(BaseHTTPRequestHandler):
             problem = "a token is needed: open /?token=... once, or send Authorization: Bearer ..."
             raise RequestError(401, problem)
 
-    def _tokens(self, query: str) -> Tuple[str, ...]:
+    def _tokens(self, query: str) -> List[str]:
         """Return the tokens that a request carries, in any of the three ways."""
         bearer = self.headers.get("Authorization", "")
         given = [bearer[len("Bearer ") :]] if bearer.startswith("Bearer ") else []
         given += parse_qs(query).get("token", [])
         try:
             cookies = SimpleCookie(self.headers.get("Cookie", ""))
+            given += [cookies[COOKIE].value] if COOKIE in cookies else []
         except CookieError:
-            return tuple(given)
-        return tuple(given + [cookies[COOKIE].value] * (COOKIE in cookies))
+            pass
+        return given
 
 
 class _Deadline(io.RawIOBase):

@@ -27,9 +27,18 @@ def fano():
 @pytest.fixture
 def write_bundle(tmp_path):
     """Return a function that writes a bundle's folder, with changes to the manifest, and returns its path."""
+    return _writer(tmp_path)
 
+
+@pytest.fixture(scope="session")
+def grey_bundle(tmp_path_factory):
+    """The folder of a bundle for the network of `grey_server`."""
+    return _writer(tmp_path_factory.mktemp("grey"))()
+
+
+def _writer(parent):
     def write(model=b"no real model", **changes):
-        folder = str(tmp_path / "bundle")
+        folder = str(parent / "bundle")
         os.makedirs(folder, exist_ok=True)
         contents = {
             "model.onnx": model,
@@ -73,7 +82,7 @@ def write_bundle(tmp_path):
     return write
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def draw_table():
     """Return a function that draws cards, given as (x, y, long axis, short axis, angle), on a table."""
 
