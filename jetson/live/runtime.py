@@ -41,7 +41,7 @@ class SharedRunner(Runner):
         name: of the runtime in use; "none" while there is none.
         reason: why this one.
         failures: how often a runtime has failed.
-        working_since: when the work in hand was begun, or None.
+        working_since: when the work in hand was begun, or None; to open a runtime may take minutes.
     """
 
     def __init__(self, bundle: Bundle, order: List[str], reason: str) -> None:
@@ -102,13 +102,13 @@ class SharedRunner(Runner):
         answer: "Future[Any]" = Future()
         self._jobs.put((job, answer))
         try:
-            return answer.result(ANSWER_SECONDS)
+            # Before the first answer, an engine may have to be built.
+            return answer.result(None if self.name == "none" else ANSWER_SECONDS)
         except FutureTimeoutError:
             raise RunnerError(self.name, "has not answered for {:.0f} s".format(ANSWER_SECONDS)) from None
 
     def _run(self) -> None:
         for job, answer in iter(self._jobs.get, None):
-            self.working_since = time.monotonic()
             try:
                 answer.set_result(self._do(job))
             except Exception as error:  # noqa: BLE001 - whoever waits for the answer gets it
@@ -125,7 +125,9 @@ class SharedRunner(Runner):
         while self._next < len(self._order):
             name = self._order[self._next]
             try:
-                answer = job(self._open(name))
+                runner = self._open(name)
+                self.working_since = time.monotonic()
+                answer = job(runner)
             except _BrokenError as error:
                 self._give_up(name, str(error))
             else:
@@ -136,6 +138,7 @@ class SharedRunner(Runner):
         raise RunnerError(self.name, self.reason)
 
     def _open(self, name: str) -> Runner:
+        self.working_since = None
         if self._runner is None:
             try:
                 self._runner = open_runner(name, self._bundle)

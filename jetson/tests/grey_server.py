@@ -69,10 +69,10 @@ class Served:
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            universal_newlines=True,
+            bufsize=0,  # what was not read as a line is left for `communicate`
         )
         self.said = ""
-        for line in self.process.stdout:
+        for line in iter(lambda: self.process.stdout.readline().decode(), ""):
             self.said += line
             if line.startswith("serving http://"):
                 break
@@ -115,7 +115,7 @@ class Served:
             said, _ = self.process.communicate(timeout=20)
         finally:
             self.process.kill()
-        return self.process.returncode, time.monotonic() - begun, self.said + said
+        return self.process.returncode, time.monotonic() - begun, self.said + said.decode()
 
 
 if __name__ == "__main__":
