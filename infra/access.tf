@@ -61,7 +61,7 @@ resource "aws_iam_policy" "of" {
 resource "aws_iam_user" "of" {
   for_each      = local.policies
   name          = "${var.name}-${each.key}"
-  force_destroy = true # with the keys that were made by hand
+  force_destroy = var.endpoint == "" # with the keys that were made by hand; stand-ins for AWS list none
 }
 
 resource "aws_iam_user_policy_attachment" "of" {
