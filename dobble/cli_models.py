@@ -93,15 +93,14 @@ def compare(
     from dobble.compare import compare as run
 
     done = run(first, second)
-    rows: list[Sequence[str]] = [("metric", *done.names, "difference")]
+    rows: list[Sequence[str]] = [("", *done.names, "difference")]
+    rows += [(row.name, row.first or "", row.second or "", "") for row in done.changed]
     for metric in done.metrics:
         lead = "" if metric.difference is None else f"{metric.difference:+.4g}"
         rows.append((metric.name, _number(metric.first), _number(metric.second), lead))
-    rows.append(("", "", "", ""))
-    rows.append(("parameter", *done.names, ""))
-    rows += [(row.name, row.first or "", row.second or "", "differs") for row in done.changed]
-    rows += [(row.name, row.first or "", row.second or "", "") for row in done.same]
     _print_table(rows)
+    print("the same in both:")
+    _print_table([(row.name, row.first or "") for row in done.same])
     if done.url is not None:
         print(done.url)
 
@@ -116,6 +115,7 @@ def _number(value: float | None) -> str:
 
 
 def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows of as many cells each in columns."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -90,12 +90,13 @@ def versions(root: Path = Path()) -> list[ListedVersion]:
     """
     with open_mlflow(root) as mlflow:
         named = aliases(mlflow)
+        runs = {run.info.run_id: run for run in mlflow.client.search_runs([mlflow.experiment_id])}
         return [
             ListedVersion(
                 version=str(one.version),
                 aliases=tuple(sorted(name for name, of in named.items() if of == str(one.version))),
                 created=datetime.fromtimestamp(one.creation_timestamp / 1000, UTC),
-                run=one.tags.get("run.name", ""),
+                run=str(runs[one.run_id].info.run_name) if one.run_id in runs else "",
                 metrics=test_metrics(one),
                 tags=dict(one.tags),
             )
@@ -197,7 +198,7 @@ def _outcome(run: "Run") -> dict[str, str]:
         if name.startswith("test/")
     }
     kept = {name: run.data.tags[name] for name in _FROM_RUN if name in run.data.tags}
-    return {"run.name": str(run.info.run_name), **kept, **metrics}
+    return {**kept, **metrics}
 
 
 def _create(mlflow: Mlflow, run: "Run", folder: Path, tags: dict[str, str]) -> "ModelVersion":

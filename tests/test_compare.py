@@ -117,6 +117,7 @@ def test_verbs_take_a_result_to_a_champion_and_show_it(
     assert dobble(project, monkeypatch, "compare", "1", "2") is None
     shown = capsys.readouterr().out.splitlines()
     assert shown[1].split() == ["test/mAP", "0.5", "0.25", "-0.25"]
+    assert "train.epochs 2" in [" ".join(row.split()) for row in shown[shown.index("the same in both:") :]]
     page = rf'{line.address}/#/compare-runs\?runs=\["\w{{32}}", "\w{{32}}"]&experiments=\["\d+"]'
     assert re.fullmatch(page, unquote(shown[-1]))
     line.cut()

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import yaml
@@ -12,7 +14,9 @@ from tracked_project import Project
 from dobble.errors import (
     MissingInputError,
     StaleResultError,
+    TrackingAccessError,
     TrackingAddressError,
+    TrackingError,
     TrackingUnreachableError,
 )
 from dobble.mlflow_client import Mlflow, open_mlflow
@@ -142,6 +146,33 @@ def test_an_address_that_is_none_is_named(
         log_run(project.root)
     assert message in str(error.value)
     assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "message"),
+    [
+        (401, TrackingAccessError, "refuses access: check MLFLOW_TRACKING_USERNAME"),
+        (403, TrackingAccessError, "refuses access"),
+        (503, TrackingUnreachableError, "does not answer (HTTP 503); nothing is lost"),
+    ],
+)
+def test_a_server_that_lets_nobody_in_is_told_from_one_that_is_away(
+    project: Project, monkeypatch: pytest.MonkeyPatch, status: int, error: type[TrackingError], message: str
+) -> None:
+    class Refusal(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(status)
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusal) as refusing:
+        threading.Thread(target=refusing.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{refusing.server_port}")
+        with pytest.raises(error) as raised:
+            log_run(project.root)
+        refusing.shutdown()
+    assert message in str(raised.value)
 
 
 def test_build_that_is_not_what_the_lock_says_is_not_logged(project: Project) -> None:
