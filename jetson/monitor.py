@@ -2,7 +2,9 @@
 
 import argparse
 import json
+import os
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -136,23 +138,44 @@ def energy(samples: Sequence[Sample], start: float, end: float) -> Optional[floa
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
-    parser.add_argument("--interval", type=float, default=INTERVAL, help="seconds between samples (0.5)")
-    parser.add_argument("--count", type=int, default=0, help="lines to print (0: until Ctrl-C)")
+    parser.add_argument(
+        "--interval", type=_interval, default=INTERVAL, help="seconds between samples (default: %(default)s)"
+    )
+    parser.add_argument("--count", type=int, default=0, help="lines to print (default: until Ctrl-C)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print each sample as a line of JSON, with `source` and, without jtop, its `problem`."""
-    printed, since = 0, time.monotonic()
-    with Monitor(interval=arguments.interval) as monitor:
-        while arguments.count == 0 or printed < arguments.count:
-            time.sleep(arguments.interval)
-            for sample in monitor.samples(since)[: arguments.count - printed or None]:
-                values: Dict[str, Any] = dict(sample._asdict(), source=monitor.source)
-                if monitor.problem is not None:
-                    values["problem"] = monitor.problem
-                print(json.dumps(values), flush=True)  # noqa: T201 - the verb's output
-                printed, since = printed + 1, sample.time
+    try:
+        with Monitor(interval=arguments.interval) as monitor:
+            _print_samples(monitor, arguments.interval, arguments.count)
+    except BrokenPipeError:  # whoever read has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def _print_samples(monitor: Monitor, interval: float, count: int) -> None:
+    printed, since = 0, time.monotonic()
+    while count == 0 or printed < count:
+        time.sleep(interval)
+        for sample in monitor.samples(since)[: count - printed or None]:
+            values: Dict[str, Any] = dict(sample._asdict(), source=monitor.source)
+            if monitor.problem is not None:
+                values["problem"] = monitor.problem
+            sys.stdout.write(json.dumps(values) + "\n")
+            sys.stdout.flush()
+            printed, since = printed + 1, sample.time
+
+
+def _interval(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.1 <= seconds <= 3600:
+        problem = "{!r} is not a number of seconds from 0.1 to 3600".format(text)
+        raise argparse.ArgumentTypeError(problem)
+    return seconds
 
 
 class _JtopChild:

@@ -1,7 +1,7 @@
 """Runs a bundle's network as a TensorRT engine, by the calls that 8.2 on a Nano and 11 share."""
 
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
@@ -11,15 +11,6 @@ from jetson.errors import BundleError, RunnerError
 from jetson.runners import Runner
 from jetson.runners.cuda import Cuda
 from jetson.runners.engine import Tensor, build_engine, import_tensorrt, tensors, why_no_fp16
-
-
-class _Loaded(NamedTuple):
-    """What must stay alive as long as the context runs."""
-
-    logger: Any
-    runtime: Any
-    engine: Any
-    context: Any
 
 
 class TensorRtRunner(Runner):
@@ -32,9 +23,13 @@ class TensorRtRunner(Runner):
             raise RunnerError(self.name, why_no_fp16(trt))
         self._cuda = Cuda()
         self._pointers: List[int] = []
-        self._loaded: Optional[_Loaded] = _load(self.name, trt, bundle, precision)
-        found = tensors(trt, self._loaded.engine)
+        engine = _load(self.name, trt, bundle, precision)
+        found = tensors(trt, engine)
         self._input, self._outputs = _assign(bundle, trt, found)
+        # A context keeps its engine, and that its runtime and logger.
+        self._context: Any = engine.create_execution_context()
+        if self._context is None:
+            raise RunnerError(self.name, "no memory is left for the engine: stop the desktop or add swap")
         try:
             for tensor in found:
                 self._pointers.append(self._cuda.malloc(int(np.prod(tensor.shape)) * 4))
@@ -44,13 +39,13 @@ class TensorRtRunner(Runner):
 
     def infer(self, batch: Array) -> Tuple[Array, Array]:
         """See `Runner.infer`."""
-        if self._loaded is None:
+        if self._context is None:
             raise RunnerError(self.name, "is closed")
         number, shape = self._input
         if batch.shape != shape:
             raise RunnerError(self.name, "takes {}, not {}".format(shape, batch.shape))
         self._cuda.upload(self._pointers[number], np.ascontiguousarray(batch, np.float32))
-        if not self._loaded.context.execute_v2(self._pointers):
+        if not self._context.execute_v2(self._pointers):
             raise RunnerError(self.name, "TensorRT could not run the network (its log says why)")
         answers = []
         for name in ("scores", "boxes"):
@@ -62,18 +57,14 @@ class TensorRtRunner(Runner):
 
     def close(self) -> None:
         """See `Runner.close`."""
-        loaded, self._loaded = self._loaded, None
-        if loaded is not None:
-            # The context before the engine, the engine before the runtime.
-            loaded = loaded._replace(context=None)._replace(engine=None)._replace(runtime=None)
+        self._context = None
         while self._pointers:
             self._cuda.free(self._pointers.pop())
 
 
-def _load(name: str, trt: Any, bundle: Bundle, precision: str) -> _Loaded:
+def _load(name: str, trt: Any, bundle: Bundle, precision: str) -> Any:
     """Load the engine; a file that this TensorRT does not take is built again, once."""
-    logger = trt.Logger(trt.Logger.ERROR)
-    runtime = trt.Runtime(logger)
+    runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
     path = build_engine(bundle, precision)
     engine = runtime.deserialize_cuda_engine(_read(path))
     if engine is None:
@@ -81,10 +72,7 @@ def _load(name: str, trt: Any, bundle: Bundle, precision: str) -> _Loaded:
         engine = runtime.deserialize_cuda_engine(_read(build_engine(bundle, precision)))
     if engine is None:
         raise RunnerError(name, "TensorRT {} cannot load the engine it built".format(trt.__version__))
-    context = engine.create_execution_context()
-    if context is None:
-        raise RunnerError(name, "there is no memory left for the engine: stop the desktop or add swap")
-    return _Loaded(logger, runtime, engine, context)
+    return engine
 
 
 def _assign(

@@ -12,6 +12,7 @@ import fake_jtop
 import pytest
 
 from jetson import monitor as module
+from jetson.__main__ import main
 from jetson.jtop_child import to_sample
 from jetson.monitor import Monitor, energy
 from jetson.sensors import Sample, Sensors
@@ -299,3 +300,24 @@ def test_energy_of_too_little_measured_time_is_none():
     assert energy(gap, 0.0, 10.0) == pytest.approx(20.0)
     assert energy([Sample(time=float(moment)) for moment in range(10)], 0.0, 9.0) is None
     assert not math.isnan(energy(gap + gap[-1:], 0.0, 10.0))
+
+
+def test_the_verb_ends_quietly_when_its_reader_does(service):
+    service("missing")
+    shell = "{} -m jetson monitor --interval 0.1 | head -n 1; exit ${{PIPESTATUS[0]}}".format(sys.executable)
+    done = subprocess.run(
+        ["bash", "-c", shell],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["source"] in ("none", "ina3221")
+
+
+def test_the_verb_refuses_an_interval_of_nothing(capsys):
+    with pytest.raises(SystemExit):
+        main(["monitor", "--interval", "0"])
+    assert "'0' is not a number of seconds from 0.1 to 3600" in capsys.readouterr().err
