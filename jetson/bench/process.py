@@ -4,9 +4,10 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 from typing import Any, Dict, Optional
+
+from jetson.children import child_environment, module_command
 
 OUT_OF_MEMORY = " (as a rule because memory ran out)"
 
@@ -24,13 +25,10 @@ def run_task(task: Dict[str, Any], limit_s: float) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="dobble-") as folder:
         path, said = os.path.join(folder, "result.json"), os.path.join(folder, "said.txt")
         task = dict(task, result=path, limit_s=limit_s)
-        package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-        paths = [os.environ.get("PYTHONPATH", ""), package]
-        environment = dict(os.environ, PYTHONPATH=os.pathsep.join(one for one in paths if one))
         with open(said, "wb") as stream:
             child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                [sys.executable, "-m", "jetson.bench.work", json.dumps(task)],
-                env=environment,
+                module_command("jetson.bench.work") + [json.dumps(task)],
+                env=child_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,

@@ -2,13 +2,13 @@
 
 import os
 import platform
-import re
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from jetson.bench.process import run_task
 from jetson.bench.result import Block, Result, Sustained, frame_energy, to_block, to_sustained
 from jetson.bench.verdict import PREFERENCE, Measured, Verdict, decide, percentile, schedule
+from jetson.board import Board
 from jetson.bundle import Bundle
 from jetson.choice import Candidate, Choice
 from jetson.errors import BenchmarkError
@@ -66,7 +66,8 @@ class Session:
         self._failed: Dict[str, str] = {}
         self._agreements: Dict[str, str] = {}
         self._blocks: List[Block] = []
-        self._versions: Dict[str, str] = {}
+        self._board = Board()
+        self._versions = {} if self._board.l4t is None else {"l4t": self._board.l4t}
 
     def run(self, earlier: Optional[Choice]) -> Result:
         """Measure everything and decide.
@@ -84,7 +85,7 @@ class Session:
             self._check(name)
         self._time([name for name in names if name not in self._failed])
         self._check_memory()
-        board = _board()
+        board = self._board.model or self._board.processor
         same = earlier is not None and not earlier.quick and earlier.board == board
         before = earlier.winner if same and earlier and earlier.versions == self._versions else None
         verdict = self._decide(names, before)
@@ -226,7 +227,7 @@ class Session:
     def _setup(self) -> Dict[str, str]:
         sample = self._monitor.latest()
         setup = {
-            "board": _board(),
+            "board": self._board.model or self._board.processor,
             "system": platform.platform(),
             "processors": str(len(os.sched_getaffinity(0))),
         }
@@ -270,20 +271,6 @@ class Session:
 
     def _memory(self, name: str) -> float:
         return max(block.memory_mb for block in self._of(name))
-
-
-def _board() -> str:
-    """Name the board, or elsewhere the processor."""
-    places = (("/proc/device-tree/model", r"([^\0\n]+)"), ("/proc/cpuinfo", r"model name\s*:\s*(.+)"))
-    for path, pattern in places:
-        try:
-            with open(path, encoding="utf-8", errors="replace") as stream:
-                found = re.search(pattern, stream.read())
-        except OSError:
-            continue
-        if found:
-            return found.group(1).strip()
-    return platform.machine()
 
 
 def _rounded(value: float) -> float:

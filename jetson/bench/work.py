@@ -5,7 +5,6 @@ leaves behind must not touch the next, and because one that is killed then is a 
 """
 
 import json
-import os
 import re
 import signal
 import sys
@@ -14,6 +13,7 @@ from itertools import cycle
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from jetson.bench.parity import Samples, check_agreement, load_samples
+from jetson.board import Board
 from jetson.bundle import Bundle, load_bundle
 from jetson.cards import find_cards
 from jetson.detect import Detector, decode, evidence, letterbox
@@ -165,9 +165,7 @@ def _memory(free_before: float) -> float:
     with open("/proc/self/status", encoding="ascii", errors="replace") as stream:
         peak = re.search(r"^VmHWM:\s+(\d+) kB", stream.read(), re.M)
     resident = int(peak.group(1)) / 1024.0 if peak else 0.0
-    return (
-        max(resident, free_before - _free_memory()) if os.path.exists("/etc/nv_tegra_release") else resident
-    )
+    return max(resident, free_before - _free_memory()) if Board().l4t is not None else resident
 
 
 def _free_memory() -> float:
