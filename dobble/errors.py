@@ -282,3 +282,31 @@ class ServiceError(DobbleError):
         super().__init__(
             "\n".join([f"{name} {problem}; it said last:" if said else f"{name} {problem}", *said])
         )
+
+
+class RevisionError(StageError):
+    """Another machine cannot have the code that is here."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"a stage cannot run elsewhere, for its code is only here: {problem}")
+
+
+class ElsewhereError(StageError):
+    """A stage could not be sent to a work pool, or failed there."""
+
+
+class NoWorkerError(ElsewhereError):
+    """Nobody took a stage from a work pool."""
+
+    def __init__(self, stage: str, pool: str, seconds: float) -> None:
+        cure = f"start one where the stage shall run: `prefect worker start --pool {pool}`"
+        super().__init__(f"stage {stage!r}: no worker of pool {pool!r} began within {seconds:g} s: {cure}")
+
+
+class FailedElsewhereError(ElsewhereError):
+    """A stage failed where it was sent to; `lines` are the last of its log."""
+
+    def __init__(self, stage: str, pool: str, state: str, lines: list[str]) -> None:
+        said = "\n".join(lines)
+        super().__init__(f"stage {stage!r} on pool {pool!r} ended as {state}; its log's last lines:\n{said}")
+        self.lines = lines

@@ -98,6 +98,7 @@ def push(root: Path = Path(), *, sample: int | None = 0, stall_seconds: float = 
 def pull(
     root: Path = Path(),
     *,
+    paths: Sequence[str] = (),
     stall_seconds: float = STALL_SECONDS,
     echo: Callable[[str], object] | None = None,
 ) -> str:
@@ -105,6 +106,7 @@ def pull(
 
     Args:
         root: folder of the project.
+        paths: pinned files and folders, if not all of them are needed.
         stall_seconds: how long nothing may move.
         echo: given all that DVC says, as it comes.
 
@@ -115,11 +117,11 @@ def pull(
         DvcError: if DVC fails for another reason, e.g. a changed file that it will not overwrite.
     """
     remote = _remote(root, stall_seconds)
-    before = _unavailable(remote, root, 0)
+    before = _unavailable(remote, root, 0, paths)
     try:
-        _run_dvc("pull", remote, root, stall_seconds, () if before else _PAUSES, echo)
+        _run_dvc("pull", remote, root, stall_seconds, () if before else _PAUSES, echo, paths)
     except DvcError:
-        missing = before or _unavailable(remote, root, None)
+        missing = before or _unavailable(remote, root, None, paths)
         if not missing:
             raise
         cure = "`dobble push` on a machine that has them mends the remote"
@@ -180,12 +182,13 @@ def _send_runs(storage: Storage, cache: Path) -> None:
     for_each(send, fresh, workers=_WORKERS, title="push runs")
 
 
-def _unavailable(remote: Remote, root: Path, sample: int | None) -> list[Finding]:
+def _unavailable(remote: Remote, root: Path, sample: int | None, paths: Sequence[str] = ()) -> list[Finding]:
     """Find what neither the remote nor the cache has; on the way, name what is wrong with the remote."""
     if remote.storage is None:
         return []
     cache = cache_folder(root)
-    inventory: Inventory = take_stock(remote.storage, cache, outputs(root), sample)
+    wanted = [output for output in outputs(root) if not paths or output.path in paths]
+    inventory: Inventory = take_stock(remote.storage, cache, wanted, sample)
     return [finding for finding in inventory.findings if not is_intact(cache, finding.name)]
 
 
@@ -196,9 +199,10 @@ def _run_dvc(
     stall_seconds: float,
     pauses: Sequence[float],
     echo: Callable[[str], object] | None = None,
+    paths: Sequence[str] = (),
 ) -> None:
     """Run `dvc push` or `dvc pull`, again if it failed for what may pass."""
-    command = [sys.executable, "-m", "dvc", verb, "--run-cache"]
+    command = [sys.executable, "-m", "dvc", verb, "--run-cache", *paths]
     variables = {**environment(remote.endpoint), **os.environ, "DVC_IGNORE_ISATTY": "1"}
     failure: Finished | None = None
     for pause in (0.0, *pauses):

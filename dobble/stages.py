@@ -33,12 +33,17 @@ _TICK_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of `dvc.yaml`: `needs` are the stages whose outputs it reads, `outs` its own outputs."""
+    """A stage of `dvc.yaml`: `needs` are the stages whose outputs it reads, `deps` all that it reads."""
 
     name: str
     needs: tuple[str, ...]
     outs: tuple[str, ...]
     seconds: float = DEFAULT_MINUTES * 60
+    deps: tuple[str, ...] = ()
+
+    def reads(self, path: str) -> bool:
+        """Whether a file or folder is one of the dependencies, or holds or lies in one."""
+        return any(_meet(dep, path) for dep in self.deps)
 
     def writes(self, path: str) -> bool:
         """Whether a file is one of the outputs, or in one."""
@@ -83,7 +88,10 @@ def read_stages(root: Path = Path()) -> tuple[Stage, ...]:
     }
     rank = {stage: index for index, (stage, *_) in enumerate(found)}
     order = _sorted(needs, rank, root)
-    made = {name: Stage(name, needs[name], tuple(outs), seconds) for name, _, outs, seconds in found}
+    made = {
+        name: Stage(name, needs[name], tuple(outs), seconds, tuple(deps))
+        for name, deps, outs, seconds in found
+    }
     return tuple(made[name] for name in order)
 
 

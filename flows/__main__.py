@@ -58,9 +58,13 @@ _with_source("nightly", "Fetch, and train only if the data is new.")
 
 
 @app.command()
-def training() -> None:
+def training(
+    *,
+    train_on: Annotated[str | None, typer.Option(help="Work pool whose worker trains.")] = None,
+    worker_minutes: Annotated[float, typer.Option(help="How long to wait for it to begin.", min=0)] = 15.0,
+) -> None:
     """Pull, run every stage that is not up to date, judge, register, push."""
-    _run("training")
+    _run("training", train_on, worker_minutes)
 
 
 @app.command()

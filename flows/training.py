@@ -5,7 +5,9 @@ from typing import Any
 from prefect import State, flow
 
 from dobble.acceptance import read_metrics
+from dobble.results import RESULT_STAGES
 from dobble.stages import read_stages
+from flows.elsewhere import sent_to
 from flows.model import register, validate_model
 from flows.pages import show_links, show_metrics
 from flows.stages import run_stages
@@ -13,16 +15,22 @@ from flows.transfer import compare_with_pin, pull, push
 
 
 @flow
-def training() -> None:
+def training(train_on: str | None = None, worker_minutes: float = 15.0) -> None:
     """Pull, run every stage that is not up to date, judge the model, register it, push.
 
     Stages before the training have nothing to do unless their code or parameters changed. A result that
     MLflow cannot take is pushed all the same; `dobble log` logs it later.
+
+    Args:
+        train_on: work pool whose worker trains, on another machine for example; None trains here.
+        worker_minutes: how long to wait for such a worker to begin.
     """
     before = read_metrics()
     pull()
     compare_with_pin()
-    run_stages(read_stages())
+    train = RESULT_STAGES[0]
+    elsewhere = {} if train_on is None else {train: sent_to(train_on, worker_minutes * 60)}
+    run_stages(read_stages(), elsewhere)
     show_metrics(before)
     validate_model()
     registered: State[Any] = register(return_state=True)
