@@ -4,6 +4,7 @@ import os
 import time
 from contextlib import suppress
 from pathlib import Path
+from time import sleep
 from typing import Any
 from uuid import UUID
 
@@ -199,7 +200,7 @@ def _follow(
             raise NoWorkerError(stage.name, pool, worker_seconds)
         if waited > worker_seconds + stage.seconds:
             raise StageTimeoutError(stage.name, stage.seconds)
-        time.sleep(_POLL_SECONDS)
+        sleep(_POLL_SECONDS)
 
 
 def _log_lines(client: SyncPrefectClient, run: UUID, after: int = 0) -> list[str]:
