@@ -23,7 +23,7 @@ RUN useradd --system --home-dir /var/lib/dobble --create-home --groups video dob
 USER dobble
 VOLUME /var/lib/dobble
 EXPOSE 8000
-HEALTHCHECK --interval=10s --timeout=5s --start-period=180s \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=1800s \
     CMD ["python3", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
 ENTRYPOINT ["python3", "-m", "jetson"]
 CMD ["serve"]

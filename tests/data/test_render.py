@@ -89,6 +89,17 @@ def test_cards_on_a_table_have_clear_gaps_and_their_symbols_on_them(number: int)
             assert all(np.abs(seen_box(photo.image, box) - box).max() <= 2 for box in boxes)
 
 
+def test_an_empty_table_has_no_card_and_is_as_bright_as_it_was_asked_for() -> None:
+    photos = [
+        photo_of_table([], np.random.default_rng(seed), tones=tones)
+        for tones in ((15, 20), (190, 205))
+        for seed in range(3)
+    ]
+    assert all(photo.cards.shape == (0, 4) and photo.boxes == [] for photo in photos)
+    dark, light = (np.mean([photo.image.mean() for photo in half]) for half in (photos[:3], photos[3:]))
+    assert dark < 80 < light
+
+
 @pytest.mark.skipif(not REAL.is_dir(), reason="scans of a real deck are not here")
 def test_scans_of_a_real_deck_are_photographed() -> None:
     folders = sorted(path for path in REAL.iterdir() if path.is_dir())[:8]
