@@ -83,9 +83,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _tick(service: Service, stop: threading.Event) -> None:
     """Until the end, write down what the charts show and tell systemd that all is well."""
+    waits = 0
     while not service.player.ready.wait(0.05):
         if stop.is_set():
             return
+        waits += 1
+        if waits % 100 == 0:
+            notify("EXTEND_TIMEOUT_USEC=60000000")  # an engine is being built
     if service.player.failure is not None:
         return
     notify("READY=1")

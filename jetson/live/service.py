@@ -18,7 +18,7 @@ from jetson.monitor import Monitor
 STREAM_FPS = 24.0
 STREAM_WIDTH = 960
 STALE_SECONDS = 3.0  # without a frame that long, the service is not healthy
-HANG_SECONDS = 30.0  # without a sign of life of a thread that long, only a restart helps
+HANG_SECONDS = 15.0  # without a sign of life of a thread that long, only a restart helps
 
 
 class Service:
