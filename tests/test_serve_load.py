@@ -1,4 +1,4 @@
-"""The device's server with a real network, under a short version of the load of `benchmarks/serve_load.py`."""
+"""The server with a real network, under a short version of the load of `benchmarks/serve_load.py`."""
 
 import subprocess
 import sys
