@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import yaml
 
+from dobble.dead_holders import forget_dead_holders
 from dobble.errors import StageFailedError, StageGraphError, StageTimeoutError, WorkspaceBusyError
 from dobble.stack import STATE, environment
-from dobble.watched import OvertimeError, run_watched
+from dobble.watched import Finished, OvertimeError, run_watched
 
 LOCK = STATE / "workspace.lock"
 DEFAULT_MINUTES = 720.0
@@ -106,6 +107,7 @@ def following(stages: Iterable[Stage], name: str) -> tuple[Stage, ...]:
 
 def read_status(root: Path = Path()) -> Status:
     """Ask DVC which stages have something to do; if it cannot say, all have."""
+    _open_lock(root).close()
     marks = _marks(root)
     done = subprocess.run(  # noqa: S603
         _dvc("status", "--json"), cwd=root, env=_environment(), capture_output=True, text=True, check=False
@@ -144,24 +146,28 @@ def reproduce(
             return StageRun(stage.name, cached=True, seconds=time.monotonic() - start)
         _sign(root, stage.name)
         start = time.monotonic()
-        try:
-            done = run_watched(
-                _dvc("repro", "--single-item", stage.name),
-                _environment(),
-                math.inf,
-                root,
-                total_seconds=stage.seconds,
-                tell=tell,
-            )
-        except OvertimeError:
-            raise StageTimeoutError(stage.name, stage.seconds) from None
+        done = _repro(stage, root, tell)
+        if _busy(done) and forget_dead_holders(root):
+            done = _repro(stage, root, tell)
+    if busy := _busy(done):
+        raise WorkspaceBusyError(stage.name, busy.removeprefix("ERROR: "))
     if done.status:
-        busy = next((line for line in done.lines if _BUSY.search(line)), None)
-        if busy is not None:
-            raise WorkspaceBusyError(stage.name, busy.removeprefix("ERROR: "))
         raise StageFailedError(stage.name, done.status, done.lines)
     cached = not any(_RAN.match(line) for line in done.lines)
     return StageRun(stage.name, cached, time.monotonic() - start)
+
+
+def _repro(stage: Stage, root: Path, tell: Callable[[str], object]) -> Finished:
+    command = _dvc("repro", "--single-item", stage.name)
+    try:
+        return run_watched(command, _environment(), math.inf, root, total_seconds=stage.seconds, tell=tell)
+    except OvertimeError:
+        raise StageTimeoutError(stage.name, stage.seconds) from None
+
+
+def _busy(done: Finished) -> str | None:
+    """Give the line by which DVC says that somebody else uses the folder."""
+    return next((line for line in done.lines if done.status and _BUSY.search(line)), None)
 
 
 Described = tuple[str, list[str], list[str], float]
@@ -258,16 +264,14 @@ def _marks(root: Path) -> tuple[tuple[int, int], ...]:
 @contextmanager
 def _alone(stage: Stage, root: Path, tell: Callable[[str], object]) -> Iterator[None]:
     """Hold the folder's lock, which the system takes back from a process that dies."""
-    path = root / LOCK
-    path.parent.mkdir(parents=True, exist_ok=True)
     deadline, said = time.monotonic() + stage.seconds, ""
-    with path.open("a+", encoding="utf-8") as file:
+    with _open_lock(root) as file:
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                owner = path.read_text(encoding="utf-8").strip() or "a stage has just started"
+                owner = (root / LOCK).read_text(encoding="utf-8").strip() or "a stage has just started"
             if time.monotonic() > deadline:
                 raise WorkspaceBusyError(stage.name, owner)
             if owner != said:
@@ -275,6 +279,13 @@ def _alone(stage: Stage, root: Path, tell: Callable[[str], object]) -> Iterator[
                 said = owner
             time.sleep(_TICK_SECONDS)
         yield
+
+
+def _open_lock(root: Path) -> TextIO:
+    """Open the lock's file, and make it if need be, without a mark on it."""
+    path = root / LOCK
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("a", encoding="utf-8")
 
 
 def _sign(root: Path, stage: str) -> None:

@@ -1,0 +1,38 @@
+"""Prefect's API as its own pages call it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+
+@dataclass(frozen=True)
+class Api:
+    """The server of a test."""
+
+    address: str
+
+    def get(self, route: str) -> Any:
+        said = requests.get(f"{self.address}/api{route}", timeout=30)
+        said.raise_for_status()
+        return said.json()
+
+    def post(self, route: str, body: dict[str, Any]) -> Any:
+        said = requests.post(f"{self.address}/api{route}", json=body, timeout=30)
+        said.raise_for_status()
+        return said.json()
+
+    def tasks_of(self, flow_run: str) -> dict[str, dict[str, Any]]:
+        """The task runs of a flow run by their names."""
+        found = self.post("/task_runs/filter", {"flow_runs": {"id": {"any_": [flow_run]}}})
+        return {one["name"]: one for one in found}
+
+    def artifacts_of(self, flow_run: str) -> dict[str, dict[str, Any]]:
+        """The artifacts of a flow run by their keys."""
+        found = self.post("/artifacts/filter", {"flow_runs": {"id": {"any_": [flow_run]}}})
+        return {one["key"]: one for one in found}
+
+    def newest_run(self, flow: str) -> dict[str, Any]:
+        wanted = {"flows": {"name": {"any_": [flow]}}, "sort": "START_TIME_DESC", "limit": 1}
+        found: list[dict[str, Any]] = self.post("/flow_runs/filter", wanted)
+        return found[0]

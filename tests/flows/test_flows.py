@@ -1,0 +1,273 @@
+"""Flows on a real Prefect server with worker and MLflow, over quick stages; and what goes wrong."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flow_api import Api
+from flow_project import STAGES, FlowProject
+from s3_server import KEY, REGION, SECRET, S3Server, free_port
+
+from dobble.errors import (
+    ModelRejectedError,
+    PinnedDataError,
+    RemoteUnreachableError,
+    StageFailedError,
+    TrackingUnreachableError,
+)
+from dobble.lineage import is_made_of_pinned_data
+from dobble.published import find_publication
+from dobble.stack import use_stack
+from flows.data import data
+from flows.nightly import nightly
+from flows.services import running
+from flows.sources import Export, Labelbox
+from flows.training import training
+from flows.ui import Addresses
+
+pytest_plugins = ["flow_fixtures"]
+
+Ui = tuple[FlowProject, Addresses]
+
+
+def export_of(project: FlowProject) -> Export:
+    """The same photos as those that are pinned."""
+    source = project.root / "prepared/data"
+    return Export(file=str(source / "export.ndjson"), images=str(source / "images"))
+
+
+def wait_for(condition: Callable[[], Any], seconds: float) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "waited for too long"
+        time.sleep(0.2)
+    return found
+
+
+def impatient(monkeypatch: pytest.MonkeyPatch, place: str, retries: int = 2) -> None:
+    """Let a task of a flow wait no longer than a moment between its tries."""
+    module, _, name = place.rpartition(".")
+    task = getattr(sys.modules[module], name)
+    quick = task.with_options(retries=retries, retry_delay_seconds=0.01, retry_jitter_factor=0)
+    monkeypatch.setattr(place, quick)
+
+
+@pytest.fixture(scope="module")
+def deployed(ui: Ui) -> dict[str, Any]:
+    """The flow run of the deployment pipeline/local, started through the API as the pages do."""
+    project, addresses = ui
+    api = Api(addresses.prefect)
+    deployment = api.get("/deployments/name/pipeline/local")
+    source = export_of(project).model_dump()
+    body = {"parameters": {"source": source}, "state": {"type": "SCHEDULED"}}
+    made = api.post(f"/deployments/{deployment['id']}/create_flow_run", body)
+
+    def ended() -> Any:
+        found = api.get(f"/flow_runs/{made['id']}")
+        return found if found["state_type"] in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"} else None
+
+    found: dict[str, Any] = wait_for(ended, 240)
+    return found
+
+
+def test_deployment_started_through_the_api_completes(ui: Ui, deployed: dict[str, Any], api: Api) -> None:
+    project, _ = ui
+    assert deployed["state"]["name"] == "Completed", deployed["state"]["message"]
+    brought, trained = api.newest_run("data"), api.newest_run("training")
+    assert {"fetch export", "pin", "convert", "split", "push"} == set(api.tasks_of(brought["id"]))
+    tasks = api.tasks_of(trained["id"])
+    assert [tasks[name]["state"]["name"] for name in STAGES] == ["Cached", "Cached", *["Completed"] * 3]
+    assert tasks["register"]["state"]["message"].startswith("version 1 ")
+    assert is_made_of_pinned_data(project.root)
+
+
+def test_pages_of_the_run_show_stages_epochs_metrics_and_links(deployed: dict[str, Any], api: Api) -> None:
+    artifacts = api.artifacts_of(api.newest_run("training")["id"])
+    assert set(artifacts) == {"stages", "training", "metrics", "links"}
+    assert '"stage": "train", "state": "Completed"' in artifacts["stages"]["data"]
+    assert artifacts["training"]["data"] == 100.0
+    assert artifacts["training"]["description"].startswith("epoch 2 of 2: ")
+    assert "| mAP |" in artifacts["metrics"]["data"]
+    published = artifacts["links"]["data"]
+    assert "/#/models/dobble/versions/1)" in published
+    assert "artifacts/evaluation/report/report.html)" in published
+
+
+def test_every_flow_is_deployed_with_typed_parameters_and_a_schedule_that_is_paused(api: Api) -> None:
+    found = {one["name"] + ":" + one["entrypoint"]: one for one in api.post("/deployments/filter", {})}
+    names = {"data", "training", "pipeline", "nightly"}
+    assert set(found) == {f"local:flows/{name}.py:{name}" for name in names}
+    at_night = found["local:flows/nightly.py:nightly"]
+    assert [(one["active"], one["schedule"]["cron"]) for one in at_night["schedules"]] == [
+        (False, "0 2 * * *")
+    ]
+    assert "nightly" in at_night["tags"]
+    assert "Labelbox" in str(at_night["parameter_openapi_schema"])
+    assert all(one["global_concurrency_limit"]["limit"] == 1 for one in found.values())
+
+
+def test_training_with_nothing_to_do_is_cached_throughout_and_asks_no_server(
+    ui: Ui, deployed: dict[str, Any], api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ui[0].root)
+    assert training(return_state=True).is_completed()
+    tasks = api.tasks_of(api.newest_run("training")["id"])
+    cached = {name for name, one in tasks.items() if one["state"]["name"] == "Cached"}
+    assert cached == {*STAGES, "pull", "register", "push"}
+
+
+def test_night_without_new_data_trains_nothing(
+    ui: Ui, deployed: dict[str, Any], api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ui[0].root)
+    before = api.newest_run("training")["id"]
+    state = nightly(export_of(ui[0]), return_state=True)
+    assert (state.name, state.message) == ("Completed", "no new data: nothing to train")
+    assert api.newest_run("training")["id"] == before
+
+
+def test_failing_stage_is_red_with_its_last_line_and_nothing_after_it_starts(
+    project: FlowProject, api: Api
+) -> None:
+    project.mark("broken", "split")
+    with pytest.raises(StageFailedError, match="error: split finds nothing to work with"):
+        training()
+    run = api.newest_run("training")
+    tasks = api.tasks_of(run["id"])
+    assert run["state_type"] == "FAILED"
+    assert "error: split finds nothing to work with" in run["state"]["message"]
+    assert tasks["split"]["state_type"] == "FAILED"
+    assert "error: split finds nothing to work with" in tasks["split"]["state"]["message"]
+    assert tasks["split"]["run_count"] == 1
+    assert tasks["convert"]["state"]["name"] == "Completed"
+    for name in ("train", "export", "evaluate"):
+        assert (tasks[name]["state"]["name"], tasks[name]["start_time"]) == ("NotReady", None)
+    assert not {"validate the model", "register", "push"} & set(tasks)
+    assert '"stage": "split", "state": "Failed"' in api.artifacts_of(run["id"])["stages"]["data"]
+
+
+def test_model_below_its_limits_is_not_registered(
+    project: FlowProject, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (project.root / "params.yaml").read_text(encoding="utf-8")
+    (project.root / "params.yaml").write_text(text.replace("min_mAP: 0.0", "min_mAP: 0.99"), encoding="utf-8")
+    project.dvc("repro", "--quiet")
+    with pytest.raises(ModelRejectedError, match=r"the model is not good enough: mAP [\d.]+ is below 0\.99"):
+        training()
+    assert "register" not in api.tasks_of(api.newest_run("training")["id"])
+
+
+def test_data_that_is_not_pinned_stops_the_training_before_any_stage(project: FlowProject, api: Api) -> None:
+    (project.root / "data/images/new.jpg").write_bytes(b"new")
+    with pytest.raises(PinnedDataError, match="0 changed, 1 new, 0 missing"):
+        training()
+    assert not set(STAGES) & set(api.tasks_of(api.newest_run("training")["id"]))
+
+
+def test_mlflow_that_is_away_costs_neither_results_nor_push_and_is_made_up_for_later(
+    project: FlowProject, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = os.environ["MLFLOW_TRACKING_URI"]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    impatient(monkeypatch, "flows.training.register")
+    with pytest.raises(TrackingUnreachableError, match="nothing is lost: run `dobble log`"):
+        training()
+    tasks = api.tasks_of(api.newest_run("training")["id"])
+    assert tasks["train"]["state"]["name"] == "Completed"
+    assert (tasks["register"]["state"]["name"], tasks["register"]["run_count"]) == ("Failed", 3)
+    assert tasks["push"]["state"]["name"] == "Completed"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", there)
+    assert training(return_state=True).is_completed()
+    tasks = api.tasks_of(api.newest_run("training")["id"])
+    assert (tasks["train"]["state"]["name"], tasks["register"]["state"]["name"]) == ("Cached", "Completed")
+    assert find_publication() is not None
+
+
+def test_s3_that_is_down_at_push_is_tried_again_and_keeps_the_results_here(
+    project: FlowProject, api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    server = S3Server(tmp_path / "s3")
+    (project.root / "stack.yaml").write_text(
+        f"remote:\n  url: s3://bucket/dvc\n  endpointurl: {server.endpoint}\n  region: {REGION}\n"
+    )
+    use_stack("stack.yaml", project.root)
+    impatient(monkeypatch, "flows.data.push", retries=1)
+    with pytest.raises(RemoteUnreachableError):
+        data(export_of(project))
+    tasks = api.tasks_of(api.newest_run("data")["id"])
+    assert (tasks["push"]["state"]["name"], tasks["push"]["run_count"]) == ("Failed", 2)
+    assert tasks["split"]["state"]["name"] == "Completed"
+    server.start()
+    try:
+        data(export_of(project))
+    finally:
+        server.kill()
+    tasks = api.tasks_of(api.newest_run("data")["id"])
+    assert (tasks["split"]["state"]["name"], tasks["push"]["state"]["name"]) == ("Cached", "Completed")
+    assert len(server.objects()) > 28
+
+
+def test_labelbox_that_is_busy_twice_is_asked_again(
+    project: FlowProject, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
+    from labelbox_fixtures import picture
+    from labelbox_standin import KEY as LABELBOX_KEY
+    from labelbox_standin import Fault, LabelboxStandIn
+
+    box = ("anchor", 1.0, 1.0, 20.0, 20.0)
+    with LabelboxStandIn() as standin:
+        standin_project = standin.add_project("cards", {f"{n}.jpg": (picture(n), [box]) for n in range(3)})
+        monkeypatch.setenv("LABELBOX_API_KEY", LABELBOX_KEY)
+        monkeypatch.setenv("DOBBLE_LABELBOX_ENDPOINT", standin.endpoint)
+        standin.fail("photo", Fault(status=429, headers={"Retry-After": "0"}), times=2)
+        data(Labelbox(project=standin_project))
+        assert standin.counts["photo"] == 3 + 2
+    assert len(list((project.root / "data/images").iterdir())) == 3
+    tasks = api.tasks_of(api.newest_run("data")["id"])
+    assert tasks["fetch labelbox"]["state"]["name"] == "Completed"
+
+
+def test_killed_flow_leaves_nothing_running_and_the_next_goes_on_from_the_last_whole_stage(
+    project: FlowProject, api: Api
+) -> None:
+    slow = project.mark("slow", "train")
+    environment = {**os.environ, "PREFECT_API_URL": f"{api.address}/api"}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+    flow = subprocess.Popen(
+        [sys.executable, "-m", "flows", "training"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        wait_for(lambda: slow.read_text() == "at work", 60)
+        os.kill(flow.pid, signal.SIGKILL)
+    finally:
+        flow.kill()
+        flow.wait()
+    shutil.rmtree(slow.parent)
+    assert training(return_state=True).is_completed()
+    tasks = api.tasks_of(api.newest_run("training")["id"])
+    assert [tasks[name]["state"]["name"] for name in ("convert", "split", "train")] == [
+        "Cached", "Cached", "Completed"
+    ]  # fmt: skip
+
+
+def test_servers_are_known_by_their_files(ui: Ui) -> None:
+    project, addresses = ui
+    for name, address in (
+        ("server", addresses.prefect), ("mlflow", addresses.mlflow), ("worker", addresses.worker)
+    ):  # fmt: skip
+        service = running(name, project.root)
+        assert service is not None
+        assert service.address == address
