@@ -1,5 +1,6 @@
 """Prefect's API as its own pages call it."""
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +24,15 @@ class Api:
         return said.json()
 
     def tasks_of(self, flow_run: str) -> dict[str, dict[str, Any]]:
-        """The task runs of a flow run by their names."""
-        found = self.post("/task_runs/filter", {"flow_runs": {"id": {"any_": [flow_run]}}})
-        return {one["name"]: one for one in found}
+        """The task runs of an ended flow run by their names; the server hears of them a little later."""
+        before = None
+        while True:
+            found = self.post("/task_runs/filter", {"flow_runs": {"id": {"any_": [flow_run]}}})
+            states = sorted((one["name"], one["state_type"], one["state_name"]) for one in found)
+            if states == before and not any(kind in {"RUNNING", "SCHEDULED"} for _, kind, _ in states):
+                return {one["name"]: one for one in found}
+            before = states
+            time.sleep(0.7)
 
     def artifacts_of(self, flow_run: str) -> dict[str, dict[str, Any]]:
         """The artifacts of a flow run by their keys."""
