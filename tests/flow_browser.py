@@ -12,10 +12,19 @@ from pathlib import Path
 from flow_api import Api
 from playwright.sync_api import Page, sync_playwright
 
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    " --disable-component-update --disable-sync"
-).split()
+from dobble.published import find_publication
+from flows.services import running
+
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 def chromium() -> str | None:
@@ -39,9 +48,11 @@ def open_page() -> Iterator[Page]:
 
 def show_run(page: Page, prefect: str, flow_run: str, state: str) -> None:
     """Go to a flow run, wait until it is shown in a state, and open its artifacts."""
-    page.goto(f"{prefect}/runs/flow-run/{flow_run}?tab=Artifacts")
+    page.goto(f"{prefect}/runs/flow-run/{flow_run}")
     page.get_by_text(state, exact=True).first.wait_for()
-    page.get_by_text("metrics", exact=True).first.wait_for()
+    page.get_by_text("Artifacts", exact=True).first.click()
+    for key in ("stages", "metrics", "links"):
+        page.get_by_text(key, exact=True).last.wait_for()
 
 
 def show_version(page: Page, mlflow: str, name: str, version: str) -> None:
@@ -51,19 +62,12 @@ def show_version(page: Page, mlflow: str, name: str, version: str) -> None:
 
 
 def main() -> None:
-    """Take a picture of the newest training and one of the newest version."""
-    from flows.services import running
-
+    """Take a picture of the newest training and one of its version."""
     out = Path(sys.argv[1])
-    prefect, mlflow = running("server"), running("mlflow")
-    if prefect is None or mlflow is None:
-        sys.exit("error: nothing runs here: make ui")
+    prefect, mlflow, published = running("server"), running("mlflow"), find_publication()
+    if prefect is None or mlflow is None or published is None:
+        sys.exit("error: `make ui` first, then a run of training/local")
     run = Api(prefect.address).newest_run("training")
-    from dobble.published import find_publication
-
-    published = find_publication()
-    if published is None:
-        sys.exit("error: nothing is registered: run the deployment training/local")
     with open_page() as page:
         show_run(page, prefect.address, run["id"], "Completed")
         page.wait_for_timeout(2000)

@@ -100,11 +100,11 @@ def make_project(root: Path, prepared: Pipeline) -> FlowProject:
     }
     stages["evaluate"]["outs"] = [f"build/evaluation/{name}" for name in ("metrics.json", "plots", "report")]
     (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False), encoding="utf-8")
-    ignored = "/.dobble/\n/data\n/prepared\n/build/*\n/slow/\n/broken/\n/.dvc-storage/\n/stack.yaml\n"
+    ignored = "/.dobble/\n/data\n/prepared\n/build/*\n/slow/\n/broken/\n/storage/\n/stack.yaml\n"
     (root / ".gitignore").write_text(ignored, encoding="utf-8")
     made.run("git", "init", "--quiet")
     made.dvc("init", "--quiet")
-    made.dvc("remote", "add", "--quiet", "--default", "local", str(root.parent / f"{root.name}-storage"))
+    made.dvc("remote", "add", "--quiet", "--default", "local", "storage")
     made.dvc("add", "--quiet", "data")
     made.run("git", "add", "--all")
     made.run("git", *GIT_USER, "commit", "--quiet", "--message", "Start")

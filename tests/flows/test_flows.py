@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from flow_api import Api
+from flow_browser import chromium, open_page, show_run, show_version
 from flow_project import STAGES, FlowProject
 from s3_server import KEY, REGION, SECRET, S3Server, free_port
 
@@ -98,6 +99,17 @@ def test_pages_of_the_run_show_stages_epochs_metrics_and_links(deployed: dict[st
     published = artifacts["links"]["data"]
     assert "/#/models/dobble/versions/1)" in published
     assert "artifacts/evaluation/report/report.html)" in published
+
+
+@pytest.mark.skipif(chromium() is None, reason="no Chromium here: apt-get install chromium")
+def test_browser_finds_the_run_with_its_artifacts_and_the_registered_version(
+    ui: Ui, deployed: dict[str, Any], api: Api
+) -> None:
+    _, addresses = ui
+    with open_page() as page:
+        show_run(page, addresses.prefect, api.newest_run("training")["id"], "Completed")
+        show_version(page, addresses.mlflow, "dobble", "1")
+        assert page.get_by_text("candidate").count() >= 1
 
 
 def test_every_flow_is_deployed_with_typed_parameters_and_a_schedule_that_is_paused(api: Api) -> None:
