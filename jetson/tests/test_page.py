@@ -101,13 +101,13 @@ def test_the_picture_moves_and_the_match_is_named_and_marked_on_both_cards(visit
 
 def test_last_matches_and_charts_fill(visit):
     page = visit()
-    page.wait_for_function("document.querySelectorAll('#rounds li b').length >= 2")
+    page.wait_for_function("() => document.querySelectorAll('#rounds li b').length >= 2")
     assert set(page.locator("#rounds li b").all_text_contents()) == {"dog", "ghost"}
     page.wait_for_function(
-        "[...document.querySelectorAll('#rounds img')].every(image => image.naturalWidth === 224)"
+        "() => [...document.querySelectorAll('#rounds img')].every(image => image.naturalWidth === 224)"
     )
     page.wait_for_function(
-        "document.querySelector('[data-key=fps] path:last-child').getAttribute('d').includes('L')"
+        "() => document.querySelector('[data-key=fps] path:last-child').getAttribute('d').includes('L')"
     )
     assert float(page.locator("[data-key=fps] b").text_content()) > 0
     assert "onnxruntime-cpu" in page.locator("#runner").text_content()
