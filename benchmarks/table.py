@@ -33,6 +33,7 @@ Box = Sequence[float]
 
 TONES = ((15, 60), (60, 110), (110, 160), (160, 205))
 DARKER = 160  # grey; with their grain and their patterns, lighter tables reach the white of paper
+SEED = 1  # of the counted frames; the rule was never tuned on them
 SAME = 0.8  # IoU of a card that is found
 TIMED = 12  # frames with two cards
 SPEED_BARS = {"cards": 10.0, "whole": 25.0}
@@ -70,7 +71,7 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, default=Path("build/bundle"))
     parser.add_argument("--symbols", type=Path, help="folder of the symbols that the bundle knows")
     parser.add_argument("--frames", type=int, default=80, help="with cards, of each tone")
-    parser.add_argument("--empty", type=int, default=50, help="without cards, of each tone")
+    parser.add_argument("--empty", type=int, default=70, help="without cards, of each tone")
     parser.add_argument("--rounds", type=int, default=20)
     arguments = parser.parse_args()
     described = machine()
@@ -216,7 +217,7 @@ def render(symbols: Path | None, tones: tuple[int, int], frames: int, empty: int
     """Render tables with two to four cards, most with two, and then empty ones."""
     shown, deck = deck_of(symbols)
     for number in range(frames + empty):
-        rng = np.random.default_rng([tones[0], number])
+        rng = np.random.default_rng([SEED, tones[0], number])
         cards = int(rng.choice([2, 3, 4], p=[0.7, 0.2, 0.1])) if number < frames else 0
         yield render_one(shown, deck, cards, tones, rng)
 
