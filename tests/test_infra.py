@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pipelines import ROOT
 
-PROVIDER = "registry.terraform.io/hashicorp/aws"
+PROVIDER = "*/hashicorp/aws"
 MIRRORS = ("/usr/local/share/terraform/plugins", "/usr/share/terraform/plugins", *Path("/opt").glob("*"))
 
 
@@ -19,7 +19,7 @@ def infra(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("Terraform is not here")
     folder = tmp_path_factory.mktemp("terraform") / "infra"
     shutil.copytree(ROOT / "infra", folder, ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*"))
-    mirror = next((mirror for mirror in MIRRORS if (Path(mirror) / PROVIDER).is_dir()), None)
+    mirror = next((mirror for mirror in MIRRORS if any(Path(mirror).glob(PROVIDER))), None)
     done = terraform(folder, "init", "-input=false", *([f"-plugin-dir={mirror}"] if mirror else []))
     if done.returncode != 0:
         pytest.skip("Terraform's provider for AWS is not to be had here")
