@@ -1,0 +1,216 @@
+"""The training sent to a second work pool, whose worker clones, pulls from S3, trains and pushes."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from flow_api import Api
+from flow_project import GIT_USER, FlowProject
+from pipelines import ROOT, files_of, write_params
+from prefect import flow
+from s3_server import KEY, REGION, SECRET, s3_server
+
+from dobble.errors import ElsewhereError, FailedElsewhereError, NoWorkerError, RevisionError
+from dobble.stack import use_stack
+from dobble.stages import following, read_stages
+from flows.elsewhere import sent_to
+from flows.stages import run_stages
+
+pytest_plugins = ["flow_fixtures"]
+
+POOL, IDLE = "gpu", "idle"
+CODE = ("dobble", "flows", "jetson", "dvc.yaml", ".dvc/config", ".dvcignore", ".gitignore", "pyproject.toml")
+
+
+@flow
+def until_train(pool: str = POOL, worker_seconds: float = 120.0) -> Any:
+    """What `training` does until the training is done."""
+    later = {stage.name for stage in following(read_stages(), "export")}
+    stages = [stage for stage in read_stages() if stage.name not in later]
+    return run_stages(stages, {"train": sent_to(pool, worker_seconds)})
+
+
+@dataclass(frozen=True)
+class Caller(FlowProject):
+    """A clone with real stages, its data in S3."""
+
+    def publish(self, **train: Any) -> None:
+        """Commit and push, with other parameters of the training if they are given."""
+        if train:
+            write_params(self.root, train={"epochs": 1, **train})
+        self.commit()
+        self.run("git", "push", "--quiet", "origin", "HEAD:main")
+
+    def commit(self) -> None:
+        self.run("git", "add", "--all")
+        self.run("git", *GIT_USER, "commit", "--quiet", "--message", "State")
+
+
+@pytest.fixture(scope="module")
+def caller(game_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caller]:
+    folder = tmp_path_factory.mktemp("elsewhere")
+    with s3_server(folder / "s3") as server, pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        patch.delenv("DOBBLE_STACK", raising=False)
+        patch.setenv("AWS_ACCESS_KEY_ID", KEY)
+        patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+        patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        made = Caller(folder / "caller")
+        subprocess.run(["git", "init", "--quiet", "--bare", folder / "origin"], check=True)
+        subprocess.run(["git", "clone", "--quiet", folder / "origin", made.root], check=True)
+        for name in CODE:
+            source, target = ROOT / name, made.root / name
+            target.parent.mkdir(exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "tests"))
+            else:
+                shutil.copy(source, target)
+        shutil.copytree(game_data, made.root / "data")
+        write_params(made.root, train={"epochs": 1})
+        remote = {"url": "s3://bucket/dvc", "endpointurl": server.endpoint, "region": REGION}
+        (made.root / "stacks").mkdir()
+        (made.root / "stacks/test.yaml").write_text(yaml.safe_dump({"remote": remote}))
+        use_stack("test", made.root)
+        made.dvc("add", "--quiet", "data")
+        patch.setenv("PYTHONPATH", str(made.root))
+        made.dvc("repro", "--quiet", "validate")
+        made.publish()
+        yield made
+
+
+@pytest.fixture(scope="module")
+def here(caller: Caller) -> Caller:
+    """A copy whose training ran where it lies."""
+    copy = Caller(Path(shutil.copytree(caller.root, caller.root.parent / "here", symlinks=True)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(copy.root))
+        copy.dvc("repro", "--quiet", "--single-item", "train")
+    return copy
+
+
+@pytest.fixture(scope="module")
+def worker(ui: Any, caller: Caller, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The log of a worker as another machine has one, with credentials of its own and no project."""
+    home = tmp_path_factory.mktemp("worker")
+    address = ui[1].prefect
+    for pool in (POOL, IDLE):
+        Api(address).post("/work_pools/", {"name": pool, "type": "process"})
+    environment = {
+        **os.environ,
+        "PREFECT_API_URL": f"{address}/api",
+        "PREFECT_HOME": str(home / "prefect"),
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "PREFECT_LOGGING_LEVEL": "INFO",
+        "OMP_NUM_THREADS": "1",
+    }
+    del environment["PYTHONPATH"]
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--name", POOL]
+    with (home / "log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=home, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    yield home / "log"
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def at_work(caller: Caller, worker: Path, api: Api, monkeypatch: pytest.MonkeyPatch) -> Caller:
+    """The caller as working directory, where the server is known."""
+    monkeypatch.chdir(caller.root)
+    monkeypatch.setenv("PYTHONPATH", str(caller.root))
+    return caller
+
+
+def sent_runs(api: Api) -> list[Any]:
+    found: list[Any] = api.post("/flow_runs/filter", {"flows": {"name": {"any_": ["stage"]}}})
+    return found
+
+
+def test_training_on_another_machine_leaves_the_dvc_lock_of_a_training_here(
+    at_work: Caller, here: Caller, api: Api, worker: Path
+) -> None:
+    state = until_train(return_state=True)
+    assert state.is_completed(), worker.read_text(errors="replace")[-4000:]
+    assert (at_work.root / "dvc.lock").read_bytes() == (here.root / "dvc.lock").read_bytes()
+    assert files_of(at_work.root / "build/train") == files_of(here.root / "build/train")
+    assert at_work.dvc("status", "train") == here.dvc("status", "train")
+    (run,) = sent_runs(api)
+    assert (run["state_type"], run["work_pool_name"]) == ("COMPLETED", POOL)
+    assert run["parent_task_run_id"] is not None
+
+
+def test_training_that_is_up_to_date_is_not_sent(at_work: Caller, api: Api) -> None:
+    before = len(sent_runs(api))
+    outcomes = until_train()
+    assert {one.stage: one.state for one in outcomes} == dict.fromkeys(
+        ("convert", "split", "validate", "train"), "Cached"
+    )
+    assert len(sent_runs(api)) == before
+
+
+def test_failure_on_the_other_machine_comes_back_with_its_last_lines(at_work: Caller) -> None:
+    lock = (at_work.root / "dvc.lock").read_bytes()
+    at_work.publish(learning_rate=1e30)
+    with pytest.raises(FailedElsewhereError, match=r"the loss is nan; lower train\.learning_rate"):
+        until_train()
+    assert (at_work.root / "dvc.lock").read_bytes() == lock
+
+
+def test_pool_that_no_worker_listens_to_is_named_after_the_time_given(at_work: Caller, api: Api) -> None:
+    at_work.publish(weight_decay=0.5)
+    with pytest.raises(NoWorkerError) as error:
+        until_train(IDLE, 1.0)
+    assert str(error.value) == (
+        "stage 'train': no worker of pool 'idle' began within 1 s: start one where the stage shall run:"
+        " `prefect worker start --pool idle`"
+    )
+    (left,) = [run for run in sent_runs(api) if run["work_pool_name"] == IDLE]
+    assert left["state_type"] == "CANCELLED"
+
+
+def test_pool_that_does_not_exist_is_named(at_work: Caller) -> None:
+    with pytest.raises(ElsewhereError, match=r"there is no work pool 'no-such': make it by"):
+        until_train("no-such")
+
+
+def test_ctrl_c_ends_the_training_on_the_other_machine(
+    at_work: Caller, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def running() -> list[Any]:
+        return [run for run in sent_runs(api) if run["state_type"] in {"RUNNING", "CANCELLING"}]
+
+    def press(_seconds: float) -> None:
+        if running():
+            raise KeyboardInterrupt
+        wait(0.5)
+
+    wait = time.sleep
+    monkeypatch.setattr("flows.elsewhere.sleep", press)
+    with pytest.raises(KeyboardInterrupt):
+        until_train()
+    deadline = time.monotonic() + 60
+    while running() and time.monotonic() < deadline:
+        time.sleep(0.5)
+    newest = max(sent_runs(api), key=lambda run: run["created"])
+    assert newest["state_type"] == "CANCELLED"
+
+
+def test_code_that_is_not_pushed_is_refused(at_work: Caller) -> None:
+    (at_work.root / "dobble/extra.py").write_text("")
+    with pytest.raises(RevisionError, match=r"dobble/extra\.py is not committed: commit and push it"):
+        until_train()
+    at_work.commit()
+    with pytest.raises(RevisionError, match=r"commit [0-9a-f]{8} is on no remote: `git push` it"):
+        until_train()
