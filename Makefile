@@ -71,6 +71,7 @@ bench: $(READY) ## Measure speed: data stages, training, one card, a table
 	python benchmarks/push.py
 	python benchmarks/validate.py
 	python benchmarks/label_mistakes.py
+	python benchmarks/flow_runs.py
 
 clean: ## Remove what the stages wrote (data/ and DVC's cache stay)
 	rm -rf build
