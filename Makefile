@@ -67,6 +67,7 @@ bench: $(READY) ## Measure speed: data stages, training, one card, a table
 	python benchmarks/training.py
 	python benchmarks/one_card.py
 	python benchmarks/table.py
+	python benchmarks/serve.py
 	python benchmarks/fetch.py
 	python benchmarks/push.py
 	python benchmarks/validate.py

@@ -108,3 +108,9 @@ def test_crop_beyond_the_border_repeats_the_edge():
     assert (left, top) == (-10, 20)
     assert (crop[:, :11] == 7).all()
     assert not crop[:, 11:].any()
+
+
+@pytest.mark.parametrize("angle", [0, 30, 75, 120, 165])
+def test_the_angle_is_of_the_long_axis(draw_table, angle):
+    (card,) = find_cards(draw_table([(640, 360, 400, 300, angle)]))
+    assert (card.angle - angle + 90) % 180 - 90 == pytest.approx(0, abs=3)
