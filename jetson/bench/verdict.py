@@ -1,8 +1,9 @@
 """Turns the times of interleaved blocks into the runtime that serves, those that follow it, and the reason.
 
 A board that warms up slows down half-way, so two runtimes are only ever compared within a pair of blocks that
-ran next to each other, and the middle of these pairs decides: on simulated boards that heat up, comparing the
-medians of all blocks together called a winner among equals in 15 of 100 runs, the pairs in less than one.
+ran next to each other, and the middle of these pairs decides: on 300 simulated boards that heat up, comparing
+the medians of all blocks together called a winner among equals in 42 of 100 (in 24 if it also had to win 3 of
+4 pairs), the pairs in none.
 """
 
 import math
