@@ -1,6 +1,5 @@
-"""Draws what was seen and what it means on copies of the pictures: boxes with names, cards, the match."""
+"""Draws what was seen and what it means on copies of the pictures: cards, and the symbol that they share."""
 
-import colorsys
 from typing import Optional, Sequence, Tuple
 
 import cv2
@@ -8,23 +7,11 @@ import numpy as np
 
 from jetson.arrays import Array
 from jetson.cards import Card
-from jetson.detect import Detections
 from jetson.game import Match
-
-Colour = Tuple[int, int, int]
 
 FONT = cv2.FONT_HERSHEY_DUPLEX
 WHITE, INK, PAPER = (255, 255, 255), (40, 32, 28), (246, 242, 240)
 ANSWER, SILENCE = (72, 150, 40), (60, 76, 205)  # green and red, in BGR
-GOLDEN_ANGLE = 0.381966  # of a turn: neighbouring class ids get hues far apart
-
-
-def draw_detections(image: Array, detections: Detections, labels: Sequence[str]) -> Array:
-    """Return a copy of uint8 [H, W, 3] BGR with every detection's box, name and score."""
-    picture = image.copy()
-    for box, score, label in reversed(_rows(detections)):
-        _box(picture, box, "{} {:.0f}%".format(labels[label], 100 * score), _colour(label))
-    return picture
 
 
 def draw_match(
@@ -45,7 +32,7 @@ def draw_match(
         size = (max(1, round(image.shape[1] * scale)), height)
         side = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         if match.no_answer is None:
-            _box(side, match.boxes[number] * scale, labels[match.symbol], ANSWER, thick=True)
+            _box(side, match.boxes[number] * scale, labels[match.symbol])
         sides.append(side)
     gap = np.full((height, max(4, height // 60), 3), PAPER, np.uint8)
     cards = np.hstack([sides[0], gap, sides[1]])
@@ -76,39 +63,29 @@ def draw_table(
         return picture
     if match is not None and match.no_answer is None:
         for box in match.boxes:
-            _box(picture, box, labels[match.symbol], ANSWER, thick=True)
+            _box(picture, box, labels[match.symbol])
     words = (None, no_answer or "") if match is None else _words(match, labels)
     return np.vstack([_banner(picture.shape[1], max(40, picture.shape[0] // 10), *words), picture])
-
-
-def _rows(detections: Detections) -> Sequence[Tuple[Array, float, int]]:
-    return list(zip(detections.boxes, detections.scores.tolist(), detections.labels.tolist()))  # noqa: B905
-
-
-def _colour(label: int) -> Colour:
-    """Return a class id's BGR colour, dark enough for white writing and the same in every picture."""
-    red, green, blue = colorsys.hsv_to_rgb(label * GOLDEN_ANGLE % 1, 0.75, (0.75, 0.6)[label % 2])
-    return round(255 * blue), round(255 * green), round(255 * red)
 
 
 def _line(picture: Array) -> int:
     return max(1, round(min(picture.shape[:2]) / 240.0))
 
 
-def _box(picture: Array, box: Array, text: str, colour: Colour, *, thick: bool = False) -> None:
-    """Draw a box in place, its name on a plate of its colour: above it, or inside where there is no room."""
+def _box(picture: Array, box: Array, text: str) -> None:
+    """Draw a box in place, its name on a plate: above it, or inside where there is no room."""
     height, width = picture.shape[:2]
     left, top, right, bottom = (round(float(value)) for value in box)
-    line = _line(picture) * (2 if thick else 1)
+    line = 2 * _line(picture)
     cv2.rectangle(picture, (left, top), (right, bottom), WHITE, line + 2, cv2.LINE_AA)
-    cv2.rectangle(picture, (left, top), (right, bottom), colour, line, cv2.LINE_AA)
-    scale = max(0.35, min(height, width) / (900.0 if thick else 1300.0))
+    cv2.rectangle(picture, (left, top), (right, bottom), ANSWER, line, cv2.LINE_AA)
+    scale = max(0.35, min(height, width) / 900.0)
     (text_width, text_height), drop = cv2.getTextSize(text, FONT, scale, 1)
     margin = max(2, text_height // 3)
     plate_width, plate_height = text_width + 2 * margin, text_height + drop + margin
     x = min(max(left - line // 2, 0), max(width - plate_width, 0))
     y = top - plate_height if top >= plate_height else min(top, height - plate_height)
-    cv2.rectangle(picture, (x, y), (x + plate_width, y + plate_height), colour, -1)
+    cv2.rectangle(picture, (x, y), (x + plate_width, y + plate_height), ANSWER, -1)
     origin = (x + margin, y + plate_height - drop - margin // 2)
     cv2.putText(picture, text, origin, FONT, scale, WHITE, max(1, round(1.2 * scale)), cv2.LINE_AA)
 

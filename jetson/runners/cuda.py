@@ -1,7 +1,7 @@
 """Turns numpy arrays into device memory and back by the CUDA runtime's own library, without any package."""
 
 import ctypes
-from typing import Any, Tuple
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +27,6 @@ ARGUMENTS = {
     "cudaMalloc": [ctypes.POINTER(POINTER), SIZE],
     "cudaFree": [POINTER],
     "cudaMemcpy": [POINTER, POINTER, SIZE, ctypes.c_int],
-    "cudaMemGetInfo": [ctypes.POINTER(SIZE), ctypes.POINTER(SIZE)],
     "cudaGetDeviceCount": [ctypes.POINTER(ctypes.c_int)],
     "cudaDeviceGetAttribute": [ctypes.POINTER(ctypes.c_int), ctypes.c_int, ctypes.c_int],
     "cudaRuntimeGetVersion": [ctypes.POINTER(ctypes.c_int)],
@@ -63,12 +62,6 @@ class Cuda:
         """Fill a contiguous array from the device; waits for the work before it."""
         _check_contiguous(array)
         self._call("cudaMemcpy", array.ctypes.data, pointer, array.nbytes, TO_HOST)
-
-    def mem_info(self) -> Tuple[int, int]:
-        """Return free and total bytes of the device; makes a CUDA context in this process."""
-        free, total = SIZE(), SIZE()
-        self._call("cudaMemGetInfo", ctypes.byref(free), ctypes.byref(total))
-        return free.value, total.value
 
     def device_count(self) -> int:
         """Return how many devices CUDA finds."""

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from jetson.cards import Card
-from jetson.detect import Detections
-from jetson.draw import ANSWER, SILENCE, draw_detections, draw_match, draw_table
+from jetson.draw import ANSWER, SILENCE, draw_match, draw_table
 from jetson.game import Match
 
 BOXES = np.array([[40, 60, 100, 120], [20, 30, 50, 80]], np.float32)
@@ -18,29 +17,20 @@ def has(picture, colour):
     return bool((picture == np.array(colour, np.uint8)).all(axis=2).any())
 
 
-def test_detections_are_drawn_on_a_copy_where_they_are(labels):
-    image = grey()
-    picture = draw_detections(image, Detections(BOXES[:1], np.array([0.9]), np.array([2])), labels)
-    assert (image == 128).all()
+def test_symbols_are_marked_on_a_copy_around_themselves(labels):
+    frame = grey()
+    picture = draw_table(frame, [], MATCH._replace(boxes=BOXES[:1]), labels)[-240:]
+    assert (frame == 128).all()
     changed = np.argwhere((picture != 128).any(axis=2))
     assert changed[:, 0].max() <= 123
     assert changed[:, 1].min() >= 37
     assert (picture[70:110, 50:90] == 128).all()  # the symbol itself stays visible
 
 
-def test_a_symbol_has_the_same_colour_everywhere_and_another_one_another(labels):
-    def plate(label):
-        picture = draw_detections(grey(), Detections(BOXES[:1], np.array([0.9]), np.array([label])), labels)
-        return picture[120, 70].tolist()
-
-    assert plate(2) == plate(2)
-    assert len({tuple(plate(label)) for label in range(7)}) == 7
-
-
 @pytest.mark.parametrize("box", [[0, 0, 10, 10], [230, 230, 240, 240], [0, 0, 240, 240], [239, 0, 240, 1]])
 def test_boxes_at_the_border_do_not_break_the_picture(labels, box):
-    found = Detections(np.array([box], np.float32), np.array([0.6]), np.array([6]))
-    assert draw_detections(grey(), found, labels).shape == (240, 240, 3)
+    match = MATCH._replace(boxes=np.array([box], np.float32))
+    assert draw_table(grey(), [], match, labels)[-240:].shape == (240, 240, 3)
 
 
 def test_a_match_shows_both_cards_at_one_height_under_the_answer(labels):
