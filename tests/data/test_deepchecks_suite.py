@@ -1,34 +1,13 @@
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from validate_limits import limits
 
 from dobble.data.deepchecks_suite import Outcome, Sample, data_suite, model_suite
-from dobble.params import ValidateParams
 
 NAMES = ["anchor", "bomb", "cactus"]
-LIMITS: dict[str, Any] = {
-    "deck": "plane",
-    "symbols_per_card": "auto",
-    "fail_on": ("error",),
-    "box_side": (0.03, 0.6),
-    "max_box_aspect": 6.0,
-    "max_box_overlap": 0.8,
-    "max_outside": 0.1,
-    "brightness": (30.0, 235.0),
-    "min_sharpness": 8.0,
-    "max_hash_distance": 28,
-    "deepchecks": True,
-    "max_outlier_share": 0.05,
-    "max_image_drift": 0.6,
-    "max_label_drift": 0.5,
-}
-
-
-def limits(**changed: object) -> ValidateParams:
-    return ValidateParams(**(LIMITS | changed))
 
 
 def samples(split: str, number: int, seed: int, brightness: float = 120) -> list[Sample]:
@@ -50,7 +29,7 @@ def planted() -> Outcome:
     splits["val"][1] = one._replace(image=np.full_like(one.image, 250))
     two = splits["train"][20]
     splits["train"][20] = two._replace(boxes=two.boxes[:1], labels=two.labels[:1])
-    return data_suite(splits, NAMES, limits())
+    return data_suite(splits, NAMES, limits(deepchecks=True))
 
 
 def test_outliers_are_warnings_that_name_the_right_photo(planted: Outcome) -> None:
@@ -90,7 +69,7 @@ def test_drift_new_labels_and_too_many_outliers_are_errors() -> None:
     splits["train"] = [
         sample._replace(boxes=sample.boxes[:2], labels=sample.labels[:2]) for sample in splits["train"]
     ]
-    outcome = data_suite(splits, NAMES, limits(max_outlier_share=0.0))
+    outcome = data_suite(splits, NAMES, limits(deepchecks=True, max_outlier_share=0.0))
     failed = {
         finding.finding.partition(":")[0] for finding in outcome.findings if finding.severity == "error"
     }
@@ -100,7 +79,7 @@ def test_drift_new_labels_and_too_many_outliers_are_errors() -> None:
 
 def test_checks_that_cannot_run_are_said() -> None:
     splits = {name: samples(name, 3, seed) for seed, name in enumerate(("train", "val", "test"))}
-    outcome = data_suite(splits, NAMES, limits())
+    outcome = data_suite(splits, NAMES, limits(deepchecks=True))
     not_run = ["Image Property Outliers", "Label Property Outliers", "Image Property Drift", "Label Drift"]
     assert outcome.metrics["not_run"] == not_run
     assert [(found.severity, found.finding) for found in outcome.findings] == [

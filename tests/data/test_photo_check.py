@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from validate_limits import limits
 
 from dobble.data.annotations import LabelledBox
 from dobble.data.duplicates import near_duplicates
@@ -17,24 +18,8 @@ from dobble.data.photo_check import (
 )
 from dobble.data.voc import VocObject, VocPhoto
 from dobble.errors import MissingInputError, PhotoError
-from dobble.params import ValidateParams
 
-LIMITS = ValidateParams(
-    deck="plane",
-    symbols_per_card="auto",
-    fail_on=("error",),
-    box_side=(0.05, 0.6),
-    max_box_aspect=5.0,
-    max_box_overlap=0.8,
-    max_outside=0.1,
-    brightness=(30.0, 235.0),
-    min_sharpness=8.0,
-    max_hash_distance=28,
-    deepchecks=False,
-    max_outlier_share=0.05,
-    max_image_drift=0.5,
-    max_label_drift=0.25,
-)
+LIMITS = limits(box_side=(0.05, 0.6), max_box_aspect=5.0)
 
 
 def photo(*boxes: tuple[str, int, int, int, int]) -> VocPhoto:

@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from validate_limits import limits
 
 from dobble.data.convert import convert
 from dobble.data.split import split
@@ -13,22 +14,7 @@ from dobble.errors import MissingInputError, ValidationError
 from dobble.params import ConvertParams, SplitParams, SplitRatios, ValidateParams
 
 FANO = ["efg", "abg", "cdg", "ace", "bde", "adf", "bcf"]
-PARAMS = ValidateParams(
-    deck="plane",
-    symbols_per_card="auto",
-    fail_on=("error",),
-    box_side=(0.03, 0.6),
-    max_box_aspect=6.0,
-    max_box_overlap=0.8,
-    max_outside=0.1,
-    brightness=(30.0, 235.0),
-    min_sharpness=8.0,
-    max_hash_distance=28,
-    deepchecks=False,
-    max_outlier_share=0.05,
-    max_image_drift=0.6,
-    max_label_drift=0.5,
-)
+PARAMS = limits()
 SPLIT = SplitParams(
     group_by="deck",
     group_pattern=r"deck(?P<deck>\d+)_card(?P<card>\d+)",
