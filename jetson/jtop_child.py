@@ -5,6 +5,7 @@ works again once the service was restarted. Shapes as jetson-stats 4.3.2 and 7.2
 """
 
 import argparse
+import importlib
 import json
 import os
 import sys
@@ -24,7 +25,7 @@ def main() -> int:
     interval = parser.parse_args().interval
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        from jtop import jtop  # type: ignore[import-not-found, unused-ignore]
+        jtop: Any = importlib.import_module("jtop").jtop
     except ImportError:
         _print({"problem": "jetson-stats is not installed"})
         return NOT_INSTALLED
