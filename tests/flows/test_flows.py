@@ -113,8 +113,9 @@ def test_browser_finds_the_run_with_its_artifacts_and_the_registered_version(
 
 
 def test_every_flow_is_deployed_with_typed_parameters_and_a_schedule_that_is_paused(api: Api) -> None:
-    by_hand = {"deployments": {"name": {"any_": ["local"]}}}  # a training sent elsewhere deploys its stage itself
-    found = {one["name"] + ":" + one["entrypoint"]: one for one in api.post("/deployments/filter", by_hand)}
+    # A training that was sent elsewhere has left a deployment of its own.
+    local = {"deployments": {"name": {"any_": ["local"]}}}
+    found = {one["name"] + ":" + one["entrypoint"]: one for one in api.post("/deployments/filter", local)}
     names = {"data", "training", "pipeline", "nightly"}
     assert set(found) == {f"local:flows/{name}.py:{name}" for name in names}
     at_night = found["local:flows/nightly.py:nightly"]
