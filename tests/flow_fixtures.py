@@ -17,9 +17,10 @@ pytest_plugins = ["pipeline_fixtures"]
 
 
 @pytest.fixture(scope="session")
-def prepared(pipeline: Pipeline) -> Pipeline:
-    """The game of seven symbols, taken to its evaluation."""
-    made = pipeline
+def prepared(pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """The game of seven symbols in a folder of its own, taken to its evaluation."""
+    made = Pipeline(tmp_path_factory.mktemp("prepared") / "game", pipeline.params)
+    shutil.copytree(pipeline.root, made.root)
     out = made.root / "build/evaluation"
     evaluate(made.bundle, made.checkpoint, made.voc, made.splits, made.history, out, made.params.evaluate)
     return made
