@@ -234,7 +234,9 @@ def test_server_killed_in_the_middle_leaves_nothing_that_looks_complete(
         assert not [path for path in there if path.name.endswith(".dir")]
         server.start()
         pushed = push(project)
-        assert pushed.objects == 300 + 3 - len([path for path in there if "/files/" in path.as_posix()])
+        missing = 300 + 3 - len([path for path in there if "/files/" in path.as_posix()])
+        # A worker of the first push that was still trying again may have found the new server.
+        assert missing - 8 <= pushed.objects <= missing
         verified = verify(project, sample=None)
         assert (verified.objects, verified.findings) == (303, ())
     finally:
