@@ -1,15 +1,14 @@
 """Brings what `dvc exp run` has done to MLflow: a run for each experiment, joined by its name."""
 
 import json
-import os
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from dobble.dvc_command import run_dvc
 from dobble.errors import DvcError, MissingInputError
 from dobble.live_run import create_run
 from dobble.mlflow_client import Mlflow, open_mlflow
@@ -26,7 +25,6 @@ from dobble.results import (
     parse_history,
     result_id,
 )
-from dobble.stack import environment
 from dobble.storage import cache_folder
 from dobble.tracking import EXPERIMENT_TAG, RunReference, find_result, log_result
 
@@ -62,15 +60,7 @@ def list_experiments(root: Path = Path()) -> list[Experiment]:
     Raises:
         DvcError: if DVC cannot.
     """
-    command = [sys.executable, "-m", "dvc", "exp", "show", "--all-commits", "--json"]
-    done = subprocess.run(  # noqa: S603
-        command,
-        cwd=root,
-        env={**environment(None), **os.environ},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_dvc(["exp", "show", "--all-commits", "--json"], root)
     if done.returncode:
         raise DvcError("dvc exp show", " ".join(done.stderr.split()).removeprefix("ERROR: "))
     return [

@@ -2,17 +2,14 @@
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from dobble.dvc_command import run_dvc
 from dobble.errors import DvcError, MissingInputError, PinnedDataError, RemoteError
-from dobble.stack import environment
 from dobble.storage import cache_folder, file_md5
 
 DATA, DATA_PIN = "data", "data.dvc"
@@ -154,14 +151,6 @@ def _yaml(source: Path) -> dict[str, Any]:
 
 def _dvc(arguments: list[str], root: Path) -> str:
     """Run DVC; give what it complains of, empty if all went well."""
-    command = [sys.executable, "-m", "dvc", *arguments]
-    done = subprocess.run(  # noqa: S603
-        command,
-        cwd=root,
-        env={**environment(None), **os.environ},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_dvc(arguments, root)
     said = " ".join((done.stderr or done.stdout).split()).removeprefix("ERROR: ")
     return (said or f"exit status {done.returncode}") if done.returncode else ""

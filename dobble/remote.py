@@ -2,12 +2,12 @@
 
 import os
 import re
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dobble.dvc_command import dvc
 from dobble.errors import (
     DvcError,
     RemoteError,
@@ -202,7 +202,7 @@ def _run_dvc(
     paths: Sequence[str] = (),
 ) -> None:
     """Run `dvc push` or `dvc pull`, again if it failed for what may pass."""
-    command = [sys.executable, "-m", "dvc", verb, "--run-cache", *paths]
+    command = dvc(verb, "--run-cache", *paths)
     variables = {**environment(remote.endpoint), **os.environ, "DVC_IGNORE_ISATTY": "1"}
     failure: Finished | None = None
     for pause in (0.0, *pauses):

@@ -19,6 +19,7 @@ from typing import Any, TextIO
 import yaml
 
 from dobble.dead_holders import forget_dead_holders
+from dobble.dvc_command import dvc
 from dobble.errors import StageFailedError, StageGraphError, StageTimeoutError, WorkspaceBusyError
 from dobble.stack import STATE, environment
 from dobble.watched import Finished, OvertimeError, run_watched
@@ -110,7 +111,7 @@ def read_status(root: Path = Path()) -> Status:
     _open_lock(root).close()
     marks = _marks(root)
     done = subprocess.run(  # noqa: S603
-        _dvc("status", "--json"), cwd=root, env=_environment(), capture_output=True, text=True, check=False
+        dvc("status", "--json"), cwd=root, env=_environment(), capture_output=True, text=True, check=False
     )
     if done.returncode:
         return Status(frozenset(), ())
@@ -158,7 +159,7 @@ def reproduce(
 
 
 def _repro(stage: Stage, root: Path, tell: Callable[[str], object]) -> Finished:
-    command = _dvc("repro", "--single-item", stage.name)
+    command = dvc("repro", "--single-item", stage.name)
     try:
         return run_watched(command, _environment(), math.inf, root, total_seconds=stage.seconds, tell=tell)
     except OvertimeError:
@@ -238,10 +239,6 @@ def _sorted(needs: dict[str, tuple[str, ...]], rank: dict[str, int], root: Path)
         order.append(ready.pop(0))
         sorter.done(order[-1])
     return order
-
-
-def _dvc(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "dvc", *arguments]
 
 
 def _environment() -> dict[str, str]:

@@ -13,6 +13,7 @@ from dobble.env import tracking_address
 from dobble.errors import ServiceError
 from dobble.mlflow_client import ARTIFACTS, DATABASE, open_mlflow
 from flows.history import forget_old_runs
+from flows.lost_runs import give_up_lost_runs
 from flows.services import Service, free_port, running, start, stop, wait_until_healthy
 
 POOL = "local"
@@ -68,6 +69,7 @@ def _start(prefect_port: int, mlflow_port: int, root: Path) -> Addresses:
     if worker is None:
         environment = {**_environment(server.address, root), "MLFLOW_TRACKING_URI": tracking}
         _make_pool(server.address)
+        give_up_lost_runs(server.address, POOL)
         worker = _start_worker(free_port(0), environment, root)
         _deploy(environment, root)
         wait_until_healthy(worker, "/health", _PATIENCE_SECONDS, root)

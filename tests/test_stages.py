@@ -258,7 +258,12 @@ def test_dvc_that_somebody_else_started_makes_the_folder_busy_which_passes(proje
 
 def test_holder_of_dvcs_lock_whose_pid_is_another_programs_is_forgotten(project: Path) -> None:
     (project / "data").write_text("c\n")
-    info = {"pid": os.getpid(), "cmd": "another run"}
+    another = subprocess.Popen(["sleep", "60"])
+    info = {"pid": another.pid, "cmd": "another run"}
     rwlock = {"read": {str(project / "data"): [info]}, "write": {str(project / "build/first"): info}}
     (project / ".dvc/tmp/rwlock").write_text(json.dumps(rwlock))
-    assert not reproduce(stages_of(project)["first"], project).cached
+    try:
+        assert not reproduce(stages_of(project)["first"], project).cached
+    finally:
+        another.kill()
+        another.wait()

@@ -31,7 +31,7 @@ from flows.nightly import nightly
 from flows.services import running
 from flows.sources import Export, Labelbox
 from flows.training import training
-from flows.ui import Addresses
+from flows.ui import Addresses, start_ui
 
 pytest_plugins = ["flow_fixtures"]
 
@@ -60,22 +60,30 @@ def impatient(monkeypatch: pytest.MonkeyPatch, place: str, retries: int = 2) -> 
     monkeypatch.setattr(place, quick)
 
 
+def start_deployment(api: Api, flow: str, parameters: dict[str, Any]) -> str:
+    """Start a flow as the pages do; give the id of its run."""
+    deployment = api.get(f"/deployments/name/{flow}/local")
+    body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
+    return str(api.post(f"/deployments/{deployment['id']}/create_flow_run", body)["id"])
+
+
+def ended(api: Api, flow_run: str) -> dict[str, Any]:
+    """Wait for the end of a run."""
+
+    def found() -> Any:
+        run = api.get(f"/flow_runs/{flow_run}")
+        return run if run["state_type"] in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"} else None
+
+    run: dict[str, Any] = wait_for(found, 240)
+    return run
+
+
 @pytest.fixture(scope="module")
 def deployed(ui: Ui) -> dict[str, Any]:
-    """The flow run of the deployment pipeline/local, started through the API as the pages do."""
+    """The flow run of the deployment pipeline/local."""
     project, addresses = ui
     api = Api(addresses.prefect)
-    deployment = api.get("/deployments/name/pipeline/local")
-    source = export_of(project).model_dump()
-    body = {"parameters": {"source": source}, "state": {"type": "SCHEDULED"}}
-    made = api.post(f"/deployments/{deployment['id']}/create_flow_run", body)
-
-    def ended() -> Any:
-        found = api.get(f"/flow_runs/{made['id']}")
-        return found if found["state_type"] in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"} else None
-
-    found: dict[str, Any] = wait_for(ended, 240)
-    return found
+    return ended(api, start_deployment(api, "pipeline", {"source": export_of(project).model_dump()}))
 
 
 def test_deployment_started_through_the_api_completes(ui: Ui, deployed: dict[str, Any], api: Api) -> None:
@@ -251,7 +259,7 @@ def test_labelbox_that_is_busy_twice_is_asked_again(
     assert tasks["fetch labelbox"]["state"]["name"] == "Completed"
 
 
-def test_killed_flow_leaves_nothing_running_and_the_next_goes_on_from_the_last_whole_stage(
+def test_killed_flow_leaves_nothing_running_and_the_night_goes_on_from_the_last_whole_stage(
     project: FlowProject, api: Api
 ) -> None:
     slow = project.mark("slow", "train")
@@ -270,7 +278,8 @@ def test_killed_flow_leaves_nothing_running_and_the_next_goes_on_from_the_last_w
         flow.kill()
         flow.wait()
     shutil.rmtree(slow.parent)
-    assert training(return_state=True).is_completed()
+    night = nightly(export_of(project), return_state=True)
+    assert (night.name, night.message) == ("Completed", "trained on new data")
     tasks = api.tasks_of(api.newest_run("training")["id"])
     assert [tasks[name]["state"]["name"] for name in ("convert", "split", "train")] == [
         "Cached", "Cached", "Completed"
@@ -285,3 +294,24 @@ def test_servers_are_known_by_their_files(ui: Ui) -> None:
         service = running(name, project.root)
         assert service is not None
         assert service.address == address
+
+
+def test_killed_worker_and_its_run_keep_no_later_run_waiting(
+    ui: Ui, deployed: dict[str, Any], api: Api
+) -> None:
+    project, _ = ui
+    params = project.root / "params.yaml"
+    params.write_text(params.read_text(encoding="utf-8").replace("epochs: 2", "epochs: 3"), encoding="utf-8")
+    slow = project.mark("slow", "train")
+    lost = start_deployment(api, "training", {})
+    wait_for(lambda: slow.read_text() == "at work", 60)
+    worker = running("worker", project.root)
+    assert worker is not None
+    os.kill(worker.pid, signal.SIGKILL)
+    os.kill(int(api.get(f"/flow_runs/{lost}")["infrastructure_pid"]), signal.SIGKILL)
+    shutil.rmtree(slow.parent)
+    start_ui(0, 0, project.root)
+    assert api.get(f"/flow_runs/{lost}")["state_type"] == "CRASHED"
+    assert ended(api, start_deployment(api, "training", {}))["state_type"] == "COMPLETED"
+    tasks = api.tasks_of(api.newest_run("training")["id"])
+    assert (tasks["split"]["state"]["name"], tasks["train"]["state"]["name"]) == ("Cached", "Completed")

@@ -1,0 +1,44 @@
+"""Ends in Prefect's eyes the runs that died with their worker: they would keep every later one waiting."""
+
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+import requests
+
+UNFINISHED = ["PENDING", "RUNNING", "CANCELLING"]
+MESSAGE = "The worker and this run's process were killed; the next run goes on from the last whole stage."
+
+
+def give_up_lost_runs(server: str, pool: str) -> list[str]:
+    """Mark as crashed what no process works on any more; only while no worker serves the pool.
+
+    Args:
+        server: address of Prefect's server.
+        pool: a pool of processes on this machine.
+
+    Returns:
+        The names of the runs.
+    """
+    unfinished: Any = {
+        "flow_runs": {"state": {"type": {"any_": UNFINISHED}}},
+        "work_pools": {"name": {"any_": [pool]}},
+    }
+    lost = [one for one in _post(f"{server}/api/flow_runs/filter", unfinished) if not _works(one)]
+    crashed = {"state": {"type": "CRASHED", "name": "Crashed", "message": MESSAGE}, "force": True}
+    for one in lost:
+        _post(f"{server}/api/flow_runs/{one['id']}/set_state", crashed)
+    return [one["name"] for one in lost]
+
+
+def _works(run: dict[str, Any]) -> bool:
+    try:
+        # Pids are used again, by another program as a rule.
+        return "prefect" in " ".join(psutil.Process(int(run["infrastructure_pid"])).cmdline())
+    except (psutil.NoSuchProcess, TypeError, ValueError):  # not even a pid: the worker died before it had one
+        return False
+
+
+def _post(address: str, body: dict[str, Any]) -> Any:
+    said = requests.post(address, json=body, timeout=30)
+    said.raise_for_status()
+    return said.json()
