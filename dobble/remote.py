@@ -15,7 +15,7 @@ from dobble.errors import (
     RemoteStalledError,
 )
 from dobble.inventory import Finding, Inventory, is_intact, key_of, md5_of, take_stock
-from dobble.pinned import outputs
+from dobble.pinned import Output, outputs
 from dobble.stack import current_stack, environment
 from dobble.storage import Remote, Storage, cache_folder, file_md5, open_remote
 from dobble.watched import Finished, StalledError, run_watched
@@ -57,7 +57,13 @@ class Verified:
             raise _objects_error(self.remote, self.findings, cure)
 
 
-def push(root: Path = Path(), *, sample: int | None = 0, stall_seconds: float = STALL_SECONDS) -> Pushed:
+def push(
+    root: Path = Path(),
+    *,
+    paths: Sequence[str] = (),
+    sample: int | None = 0,
+    stall_seconds: float = STALL_SECONDS,
+) -> Pushed:
     """Send what `data.dvc`, `dvc.lock` and the run cache name and the remote lacks, or has in another size.
 
     A folder's list of members goes last, so that an interrupted push leaves nothing that looks complete. What
@@ -65,6 +71,7 @@ def push(root: Path = Path(), *, sample: int | None = 0, stall_seconds: float = 
 
     Args:
         root: folder of the project.
+        paths: pinned files and folders, if not all of them are to be sent.
         sample: how many objects to fetch and hash as well, None for all; damaged ones are sent again.
         stall_seconds: how long nothing may move.
 
@@ -76,10 +83,10 @@ def push(root: Path = Path(), *, sample: int | None = 0, stall_seconds: float = 
     """
     remote = _remote(root, stall_seconds)
     if remote.storage is None:
-        _run_dvc("push", remote, root, stall_seconds, _PAUSES)
+        _run_dvc("push", remote, root, stall_seconds, _PAUSES, paths=paths)
         return Pushed(remote.name, 0, 0, 0)
     storage, cache = remote.storage, cache_folder(root)
-    inventory = take_stock(storage, cache, outputs(root), sample)
+    inventory = take_stock(storage, cache, _chosen(root, paths), sample)
     found = [finding.name for finding in inventory.findings]
     intact = for_each(lambda name: is_intact(cache, name), found, workers=_HASHERS, title="hash")
     good = {name for name, whole in zip(found, intact, strict=True) if whole}
@@ -187,9 +194,12 @@ def _unavailable(remote: Remote, root: Path, sample: int | None, paths: Sequence
     if remote.storage is None:
         return []
     cache = cache_folder(root)
-    wanted = [output for output in outputs(root) if not paths or output.path in paths]
-    inventory: Inventory = take_stock(remote.storage, cache, wanted, sample)
+    inventory: Inventory = take_stock(remote.storage, cache, _chosen(root, paths), sample)
     return [finding for finding in inventory.findings if not is_intact(cache, finding.name)]
+
+
+def _chosen(root: Path, paths: Sequence[str]) -> list[Output]:
+    return [output for output in outputs(root) if not paths or output.path in paths]
 
 
 def _run_dvc(

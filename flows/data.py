@@ -1,7 +1,10 @@
 """Data from its source to pinned, split and validated photos in the remote."""
 
+from itertools import chain
+
 from prefect import flow
 
+from dobble.pinned import DATA
 from dobble.results import RESULT_STAGES
 from dobble.stages import following, read_stages
 from flows.sources import SAMPLE, Source, fetch, pin
@@ -20,5 +23,6 @@ def data(source: Source = SAMPLE) -> None:
     pin()
     stages = read_stages()
     later = following(stages, RESULT_STAGES[0])
-    run_stages([stage for stage in stages if stage not in later])
-    push()
+    earlier = [stage for stage in stages if stage not in later]
+    run_stages(earlier)
+    push([DATA, *chain.from_iterable(stage.outs for stage in earlier)])

@@ -91,14 +91,14 @@ def stage_there(stage: str, pins: dict[str, str]) -> None:
     wanted = next(one for one in read_stages() if one.name == stage)
     pull_inputs(wanted)
     _: Any = run_stage(wanted)
-    push()
+    push(wanted.outs)
     create_markdown_artifact(Path(_LOCK).read_text(encoding="utf-8"), description=f"{_LOCK} after {stage}")
 
 
 @task(task_run_name="pull what {stage.name} reads", **PATIENT)
 def pull_inputs(stage: Stage) -> State[None]:
     """Bring the pinned data and results that a stage depends on."""
-    inputs = [output.path for output in outputs() if stage.reads(output.path)]
+    inputs = _inputs(stage)
     return Completed(message=f"pulled {', '.join(inputs)} from {pull_pinned(paths=inputs)}")
 
 
@@ -115,12 +115,16 @@ def fetch_outputs(stage: Stage, lock: str) -> State[None]:
     return Completed(message=f"pulled {', '.join(made)} from {remote}")
 
 
+def _inputs(stage: Stage) -> list[str]:
+    return [output.path for output in outputs() if stage.reads(output.path)]
+
+
 def _run_there(stage: Stage, pool: str, worker_seconds: float) -> str:
     """Have the stage run and give the `dvc.lock` that it left."""
     if get_current_settings().api.url is None:
         raise ElsewhereError("train_on needs a Prefect server that the worker knows: set PREFECT_API_URL")
     variables = _job_environment()
-    push.fn()
+    push.fn(_inputs(stage))
     pins = {name: Path(name).read_text(encoding="utf-8") for name in PINS if Path(name).is_file()}
     with get_client(sync_client=True) as client:
         deployment = _deploy(client, pool)

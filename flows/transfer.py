@@ -1,5 +1,6 @@
 """Tasks that bring what is pinned from the remote, compare it with what is here, and send results."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from prefect import State, get_run_logger, task
@@ -42,9 +43,13 @@ def compare_with_pin() -> None:
 
 
 @task(task_run_name="push", **PATIENT)
-def push() -> State[None]:
-    """Send data, results and the run cache to the remote; what is there already is not sent again."""
-    done = push_pinned()
+def push(paths: Sequence[str] = ()) -> State[None]:
+    """Send data, results and the run cache to the remote; what is there already is not sent again.
+
+    Args:
+        paths: pinned files and folders, if `dvc.lock` also names what other stages left, perhaps elsewhere.
+    """
+    done = push_pinned(paths=paths)
     if not done.objects:
         return Completed(name=CACHED, message=f"{done.remote} has everything")
     size = f"{done.bytes / 1e6:.1f} MB"

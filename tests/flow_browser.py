@@ -3,6 +3,7 @@
 `make ui`, a run of the deployment training/local, then `python tests/flow_browser.py docs`.
 """
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -64,15 +65,22 @@ def show_version(page: Page, mlflow: str, name: str, version: str) -> None:
 def main() -> None:
     """Take a picture of the newest training and one of its version."""
     out = Path(sys.argv[1])
-    prefect, mlflow, published = running("server"), running("mlflow"), find_publication()
-    if prefect is None or mlflow is None or published is None:
-        sys.exit("error: `make ui` first, then a run of training/local")
+    prefect, mlflow = running("server"), running("mlflow")
+    if prefect is None or mlflow is None:
+        sys.exit("error: `make ui` first")
+    os.environ["MLFLOW_TRACKING_URI"] = mlflow.address
+    published = find_publication()
+    if published is None:
+        sys.exit("error: run the deployment training/local first")
     run = Api(prefect.address).newest_run("training")
     with open_page() as page:
         show_run(page, prefect.address, run["id"], "Completed")
         page.wait_for_timeout(2000)
         page.screenshot(path=out / "prefect.jpg", type="jpeg", quality=80)
         show_version(page, mlflow.address, "dobble", published.version)
+        assistant = page.get_by_label("Close", exact=True)
+        if assistant.is_visible():
+            assistant.click()
         page.wait_for_timeout(2000)
         page.screenshot(path=out / "mlflow.jpg", type="jpeg", quality=80)
 

@@ -31,7 +31,7 @@ from dobble.s3 import S3Bucket, S3Settings
 from dobble.stack import use_stack
 
 PHOTOS = 12
-BUCKETS = tuple(f"bucket-{letter}" for letter in "abcdefghijkl")
+BUCKETS = tuple(f"bucket-{letter}" for letter in "abcdefghijklm")
 STAGE = """
 stages:
   count:
@@ -295,6 +295,18 @@ def test_object_of_another_size_is_found_without_a_cache_and_mended(
     assert verify(project, sample=0).findings[0].problem == "wrong size"
     assert push(project).mended == 1
     assert verify(project, sample=None).findings == ()
+
+
+def test_part_can_be_sent_from_a_clone_that_lacks_the_rest(
+    project: Path, server: S3Server, bucket: str
+) -> None:
+    use(project, server.endpoint, bucket)
+    clone = clone_of(project)
+    shutil.copytree(project / "data", clone / "data")
+    dvc(["commit", "--quiet", "--force", "data.dvc"], clone)
+    assert push(clone, paths=["data"]).objects == PHOTOS + 1
+    with pytest.raises(RemoteObjectsError, match=r"1 object missing or damaged, e\.g\. build/"):
+        push(clone)
 
 
 def test_list_of_members_that_is_gone_is_found_from_a_fresh_clone(

@@ -309,6 +309,24 @@ def test_a_service_with_a_token_outlives_runtimes_and_camera_and_ends_when_told(
     assert "Traceback" not in said
 
 
+def refused(bundle, folder, arguments, **environment):
+    """Return the lines that a server says before it gives up; the last one is an error."""
+    done = subprocess.run(
+        [sys.executable, "-m", "jetson", "serve", "--bundle", bundle, "--source", "none"] + arguments,
+        cwd=str(folder),
+        env=dict(os.environ, PYTHONPATH=ROOT, **environment),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert lines[-1].startswith("error: ")
+    return lines
+
+
 @pytest.mark.parametrize(
     ("arguments", "token", "problem"),
     [
@@ -321,34 +339,11 @@ def test_a_service_with_a_token_outlives_runtimes_and_camera_and_ends_when_told(
     ],
 )
 def test_what_cannot_be_served_is_one_line(grey_bundle, tmp_path, arguments, token, problem):
-    command = [sys.executable, "-m", "jetson", "serve", "--bundle", grey_bundle, "--source", "none"]
-    done = subprocess.run(
-        command + arguments,
-        cwd=str(tmp_path),
-        env=dict(os.environ, PYTHONPATH=ROOT, DOBBLE_DEVICE_TOKEN=token),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("error: ")
-    assert problem in done.stderr
+    said = refused(grey_bundle, tmp_path, arguments, DOBBLE_DEVICE_TOKEN=token)
+    assert len(said) == 1
+    assert problem in said[0]
 
 
 def test_without_a_runtime_that_takes_the_model_there_is_no_service(grey_bundle, tmp_path):
-    command = [sys.executable, "-m", "jetson", "serve", "--bundle", grey_bundle, "--source", "none"]
-    done = subprocess.run(
-        command + ["--port", "0"],
-        env=dict(os.environ, PYTHONPATH=ROOT, DOBBLE_DEVICE_HOME=str(tmp_path)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("error: ")
-    assert "ONNX Runtime" in done.stderr.splitlines()[-1]
+    said = refused(grey_bundle, tmp_path, ["--port", "0"], DOBBLE_DEVICE_HOME=str(tmp_path))
+    assert "ONNX Runtime" in said[-1]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from flow_api import Api
 from flow_browser import chromium, open_page, show_run, show_version
 from flow_project import STAGES, FlowProject
@@ -222,6 +223,9 @@ def test_s3_that_is_down_at_push_is_tried_again_and_keeps_the_results_here(
         f"remote:\n  url: s3://bucket/dvc\n  endpointurl: {server.endpoint}\n  region: {REGION}\n"
     )
     use_stack("stack.yaml", project.root)
+    elsewhere = {"path": "build/bundle", "md5": f"{0:032}.dir", "nfiles": 1}
+    lock = {"schema": "2.0", "stages": {"export": {"cmd": "make it", "outs": [elsewhere]}}}
+    (project.root / "dvc.lock").write_text(yaml.safe_dump(lock), encoding="utf-8")
     impatient(monkeypatch, "flows.data.push", retries=1)
     with pytest.raises(RemoteUnreachableError):
         data(export_of(project))
