@@ -60,7 +60,7 @@ types: $(READY)
 	mypy
 
 unit: $(READY)
-	python -m pytest -q
+	python -m pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 bench: $(READY) ## Measure speed: data stages, training, one card, a table
 	python benchmarks/data_stages.py

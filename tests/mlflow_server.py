@@ -36,7 +36,8 @@ class MlflowServer:
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--workers", "1"]
         command += ["--port", str(self.port), "--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db"]
         command += ["--artifacts-destination", self._artifacts]
-        environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+        quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        environment = {**os.environ, **quiet}
         if self._s3_endpoint is not None:
             environment |= {
                 "MLFLOW_S3_ENDPOINT_URL": self._s3_endpoint,

@@ -68,6 +68,13 @@ def start_deployment(api: Api, flow: str, parameters: dict[str, Any]) -> str:
     return str(api.post(f"/deployments/{deployment['id']}/create_flow_run", body)["id"])
 
 
+def version_in(project: FlowProject) -> str:
+    """What MLflow made of the result there; other tests register versions as well."""
+    published = find_publication(project.root)
+    assert published is not None
+    return published.version
+
+
 def ended(api: Api, flow_run: str) -> dict[str, Any]:
     """Wait for the end of a run."""
 
@@ -94,11 +101,13 @@ def test_deployment_started_through_the_api_completes(ui: Ui, deployed: dict[str
     assert {"fetch export", "pin", "convert", "split", "push"} == set(api.tasks_of(brought["id"]))
     tasks = api.tasks_of(trained["id"])
     assert [tasks[name]["state"]["name"] for name in STAGES] == ["Cached", "Cached", *["Completed"] * 3]
-    assert tasks["register"]["state"]["message"].startswith("version 1 ")
+    assert tasks["register"]["state"]["message"].startswith(f"version {version_in(project)} ")
     assert is_made_of_pinned_data(project.root)
 
 
-def test_pages_of_the_run_show_stages_epochs_metrics_and_links(deployed: dict[str, Any], api: Api) -> None:
+def test_pages_of_the_run_show_stages_epochs_metrics_and_links(
+    ui: Ui, deployed: dict[str, Any], api: Api
+) -> None:
     artifacts = api.artifacts_of(api.newest_run("training")["id"])
     assert set(artifacts) == {"stages", "training", "metrics", "links"}
     assert '"stage": "train", "state": "Completed"' in artifacts["stages"]["data"]
@@ -106,7 +115,7 @@ def test_pages_of_the_run_show_stages_epochs_metrics_and_links(deployed: dict[st
     assert artifacts["training"]["description"].startswith("epoch 2 of 2: ")
     assert "| mAP |" in artifacts["metrics"]["data"]
     published = artifacts["links"]["data"]
-    assert "/#/models/dobble/versions/1)" in published
+    assert f"/#/models/dobble/versions/{version_in(ui[0])})" in published
     assert "artifacts/evaluation/report/report.html)" in published
 
 
@@ -114,10 +123,10 @@ def test_pages_of_the_run_show_stages_epochs_metrics_and_links(deployed: dict[st
 def test_browser_finds_the_run_with_its_artifacts_and_the_registered_version(
     ui: Ui, deployed: dict[str, Any], api: Api
 ) -> None:
-    _, addresses = ui
+    project, addresses = ui
     with open_page() as page:
         show_run(page, addresses.prefect, api.newest_run("training")["id"], "Completed")
-        show_version(page, addresses.mlflow, "dobble", "1")
+        show_version(page, addresses.mlflow, "dobble", version_in(project))
         assert page.get_by_text("candidate").count() >= 1
 
 
