@@ -19,7 +19,7 @@ from jetson.runners import open_runner
 from jetson.table import play_table
 
 VIEWERS = 3
-CAMERA_FPS = 60  # faster than the network, so that nothing but the processor limits it
+CAMERA_FPS = 240  # faster than the network, so that nothing but the processor limits it
 BARS = {"added_ms": 5.0, "loss": 0.10, "start_s": 3.0, "memory_mb": 350.0}
 
 
