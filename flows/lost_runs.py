@@ -9,32 +9,35 @@ UNFINISHED = ["PENDING", "RUNNING", "CANCELLING"]
 MESSAGE = "The worker and this run's process were killed; the next run goes on from the last whole stage."
 
 
-def give_up_lost_runs(server: str, pool: str) -> list[str]:
+def give_up_lost_runs(server: str, pool: str) -> None:
     """Mark as crashed what no process works on any more; only while no worker serves the pool.
 
     Args:
         server: address of Prefect's server.
         pool: a pool of processes on this machine.
-
-    Returns:
-        The names of the runs.
     """
-    unfinished: Any = {
-        "flow_runs": {"state": {"type": {"any_": UNFINISHED}}},
-        "work_pools": {"name": {"any_": [pool]}},
-    }
-    lost = [one for one in _post(f"{server}/api/flow_runs/filter", unfinished) if not _works(one)]
+    lost = [one for one in _unfinished(server, {}, {"name": {"any_": [pool]}}) if not _works(one)]
     crashed = {"state": {"type": "CRASHED", "name": "Crashed", "message": MESSAGE}, "force": True}
-    for one in lost:
-        _post(f"{server}/api/flow_runs/{one['id']}/set_state", crashed)
-    return [one["name"] for one in lost]
+    while lost:
+        for one in lost:
+            _post(f"{server}/api/flow_runs/{one['id']}/set_state", crashed)
+        # The flows that they had called ran in the same process.
+        lost = _unfinished(server, {"parent_flow_run_id": {"any_": [one["id"] for one in lost]}})
+
+
+def _unfinished(
+    server: str, runs: dict[str, Any], pools: dict[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    wanted = {"flow_runs": {"state": {"type": {"any_": UNFINISHED}}, **runs}, "work_pools": pools}
+    found: list[dict[str, Any]] = _post(f"{server}/api/flow_runs/filter", wanted)
+    return found
 
 
 def _works(run: dict[str, Any]) -> bool:
     try:
         # Pids are used again, by another program as a rule.
         return "prefect" in " ".join(psutil.Process(int(run["infrastructure_pid"])).cmdline())
-    except (psutil.NoSuchProcess, TypeError, ValueError):  # not even a pid: the worker died before it had one
+    except (psutil.Error, TypeError, ValueError):  # not even a pid: the worker died before it had one
         return False
 
 

@@ -316,7 +316,7 @@ def test_killed_worker_and_its_run_keep_no_later_run_waiting(
     params = project.root / "params.yaml"
     params.write_text(params.read_text(encoding="utf-8").replace("epochs: 2", "epochs: 3"), encoding="utf-8")
     slow = project.mark("slow", "train")
-    lost = start_deployment(api, "training", {})
+    lost = start_deployment(api, "pipeline", {"source": export_of(project).model_dump()})
     wait_for(lambda: slow.read_text() == "at work", 60)
     worker = running("worker", project.root)
     assert worker is not None
@@ -325,6 +325,7 @@ def test_killed_worker_and_its_run_keep_no_later_run_waiting(
     shutil.rmtree(slow.parent)
     start_ui(0, 0, project.root)
     assert api.get(f"/flow_runs/{lost}")["state_type"] == "CRASHED"
+    assert api.newest_run("training")["state_type"] == "CRASHED"
     assert ended(api, start_deployment(api, "training", {}))["state_type"] == "COMPLETED"
     tasks = api.tasks_of(api.newest_run("training")["id"])
     assert (tasks["split"]["state"]["name"], tasks["train"]["state"]["name"]) == ("Cached", "Completed")
