@@ -6,6 +6,7 @@ says which, and it never travels.
 """
 
 import argparse
+import glob
 import importlib
 import os
 import re
@@ -89,6 +90,7 @@ def build_engine(bundle: Bundle, precision: str) -> str:
     command += ["--model", bundle.model, "--precision", precision, "--out", side]
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
+        _remove_broken_off(path)
         _run_builder(command)
         os.replace(side, path)
     except OSError as error:
@@ -181,6 +183,13 @@ def _workspace_mb() -> int:
     if not text.isdigit() or int(text) < 1:
         raise EngineError(WORKSPACE, "{!r} is not a number of MiB".format(text))
     return int(text)
+
+
+def _remove_broken_off(path: str) -> None:
+    """Remove what processes that were killed have left of an engine."""
+    for left in glob.glob(glob.escape(path) + ".*.new"):
+        if not os.path.exists("/proc/{}".format(left.split(".")[-2])):
+            os.remove(left)
 
 
 def _run_builder(command: List[str]) -> None:

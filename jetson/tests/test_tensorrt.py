@@ -140,6 +140,18 @@ def test_an_engine_is_built_once_for_model_precision_tensorrt_and_gpu(device, bu
     assert all(name.endswith(".engine") for name in engines(tmp_path))
 
 
+def test_what_a_killed_build_has_left_goes_with_the_next(device, bundle, tmp_path):
+    device("8.2")
+    path = engine.engine_path(bundle, "fp16")
+    os.makedirs(os.path.dirname(path))
+    dead, living = ("{}.{}.new".format(path, pid) for pid in (2**22 + 1, os.getppid()))  # above all pids
+    for left in (dead, living):
+        with open(left, "wb"):
+            pass
+    open_runner("tensorrt-fp16", bundle).close()
+    assert sorted(engines(tmp_path)) == sorted([os.path.basename(path), os.path.basename(living)])
+
+
 def test_an_engine_that_no_longer_loads_is_built_again(device, bundle):
     device("10.3")
     open_runner("tensorrt-fp32", bundle).close()

@@ -24,9 +24,6 @@ from labelbox_world import LabelboxWorld
 
 KEY = "test-key"
 
-# A proxy of the machine knows no server of ours.
-os.environ["NO_PROXY"] = ",".join(filter(None, ("127.0.0.1", os.environ.get("NO_PROXY"))))
-
 
 @dataclass(frozen=True)
 class Fault:
@@ -61,6 +58,9 @@ class LabelboxStandIn(LabelboxWorld):
         self._faults = defaultdict(list)
 
     def __enter__(self):
+        # A proxy of the machine knows no server of ours.
+        self._no_proxy = os.environ.get("NO_PROXY", "")
+        os.environ["NO_PROXY"] = ",".join(filter(None, ("127.0.0.1", self._no_proxy)))
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.standin = self
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -70,6 +70,7 @@ class LabelboxStandIn(LabelboxWorld):
         return self
 
     def __exit__(self, *_):
+        os.environ["NO_PROXY"] = self._no_proxy
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
