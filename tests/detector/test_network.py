@@ -1,4 +1,5 @@
 import math
+import urllib.request
 
 import numpy as np
 import pytest
@@ -288,6 +289,15 @@ def test_classifier_of_another_shape_is_named(tmp_path):
     assert one_line(error) == f"{path}: its weights do not fit torchvision's mobilenet_v3_large"
 
 
+@pytest.fixture
+def _own_opener():
+    """urllib keeps the proxies of its first request for the whole process."""
+    urllib.request.install_opener(None)
+    yield
+    urllib.request.install_opener(None)
+
+
+@pytest.mark.usefixtures("_own_opener")
 def test_imagenet_without_a_network_is_an_error_that_says_how_to_go_on(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
