@@ -4,9 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
-
 from dobble.files import replaced_file
+from dobble.processes import runs
 
 RWLOCK = Path(".dvc/tmp/rwlock")
 
@@ -35,8 +34,4 @@ def forget_dead_holders(root: Path) -> bool:
 
 
 def _runs(holder: dict[str, Any]) -> bool:
-    try:
-        process = psutil.Process(int(holder["pid"]))
-        return process.status() != psutil.STATUS_ZOMBIE and "dvc" in " ".join(process.cmdline())
-    except psutil.NoSuchProcess:
-        return False
+    return runs(int(holder["pid"]), "dvc")

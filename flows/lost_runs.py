@@ -2,8 +2,9 @@
 
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
 import requests
+
+from dobble.processes import runs
 
 UNFINISHED = ["PENDING", "RUNNING", "CANCELLING"]
 MESSAGE = "The worker and this run's process were killed; the next run goes on from the last whole stage."
@@ -34,11 +35,8 @@ def _unfinished(
 
 
 def _works(run: dict[str, Any]) -> bool:
-    try:
-        # Pids are used again, by another program as a rule.
-        return "prefect" in " ".join(psutil.Process(int(run["infrastructure_pid"])).cmdline())
-    except (psutil.Error, TypeError, ValueError):  # not even a pid: the worker died before it had one
-        return False
+    pid = run["infrastructure_pid"]  # none if the worker died before it had one
+    return pid is not None and runs(int(pid), "prefect")
 
 
 def _post(address: str, body: dict[str, Any]) -> Any:
