@@ -184,6 +184,13 @@ class PinnedDataError(DobbleError):
         super().__init__(f"pinned data differs: {problem}; {cure}")
 
 
+class AnswersError(DobbleError):
+    """The known answers of an exam's photographs cannot be used."""
+
+    def __init__(self, source: Path | str, problem: str) -> None:
+        super().__init__(f"{source}: {problem}")
+
+
 class ValidationError(DobbleError):
     """The labelled photos have mistakes that would spoil training; the findings are written."""
 

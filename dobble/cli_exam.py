@@ -1,0 +1,42 @@
+"""The command line: an exam on photographs with known answers."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command(rich_help_panel="Use")
+def exam(
+    folder: Annotated[Path, typer.Argument(help="Photographs with tables.json, cards.json or both.")],
+    *,
+    bundle: Annotated[Path, typer.Option(help="Bundle to examine.")] = Path("build/bundle"),
+    deck: Annotated[Path | None, typer.Option(help="Deck to play with as well: CSV or JSON.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the page and the failures.")] = Path("build/exam"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
+) -> None:
+    """Play photographs with known answers; tell what was found, right, wrong and left open."""
+    from dobble.deck_file import class_ids, read_deck_file
+    from dobble.evaluation.answers import read_answers
+    from dobble.evaluation.exam import Deck, take_exam
+    from dobble.evaluation.exam_page import describe, summarise, write_exam
+    from jetson.bundle import load_bundle
+    from jetson.runners import open_runner
+
+    answers = read_answers(folder)
+    loaded = load_bundle(str(bundle))
+    decks: dict[str, Deck] = {"as the bundle plays": loaded.deck, "without a deck": None}
+    if deck is not None:
+        decks[f"with {deck.name}"] = class_ids(read_deck_file(deck), loaded.labels, deck)
+    with open_runner("onnxruntime-cpu", loaded) as runner:
+        result = take_exam(loaded, runner, answers, decks)
+    about = {"photographs": str(folder), "bundle": str(bundle), "model": loaded.model_sha256}
+    page = write_exam(out, result, loaded.labels, about)
+    counted = summarise(result)
+    sys.stdout.write(json.dumps(counted, indent=1) + "\n" if as_json else describe(counted))
+    if not as_json:
+        sys.stdout.write(f"page: {page}\n")

@@ -1,0 +1,1 @@
+"""How good a bundle is beyond the test split: photographs with known answers."""
