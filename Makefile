@@ -10,7 +10,7 @@ export AWS_MAX_ATTEMPTS AWS_EC2_METADATA_DISABLED AWS_REQUEST_CHECKSUM_CALCULATI
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help env repro demo test lint types unit bench clean
+.PHONY: help env repro demo test lint types unit slowed bench clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -49,7 +49,7 @@ build/demo/table.jpg: build/bundle/manifest.json
 	@mkdir -p $(@D)
 	dobble play build/bundle/samples/table.jpg --out $@
 
-test: lint types unit ## Run everything that CI runs
+test: lint types unit slowed ## Run everything that CI runs
 
 lint: $(READY)
 	ruff check .
@@ -60,7 +60,10 @@ types: $(READY)
 	mypy
 
 unit: $(READY)
-	python -m pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	python -m pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder --shuffle=0
+
+slowed: $(READY)
+	python tests/slowed.py
 
 bench: $(READY) ## Measure speed: data stages, training, one card, a table
 	python benchmarks/data_stages.py

@@ -35,7 +35,7 @@ class S3Server:
         command = [rclone(), "serve", "s3", "--addr", f"127.0.0.1:{self.port}"]
         command += ["--auth-key", f"{KEY},{SECRET}", "--config", "", str(self.folder)]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 300
         while time.monotonic() < deadline:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:

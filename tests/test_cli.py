@@ -45,7 +45,7 @@ def dobble(folder: Path, *arguments: str, largest_file: int | None = None) -> Fi
         env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         preexec_fn=limit,
         check=False,
     )

@@ -45,6 +45,6 @@ def terraform(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
         env={**os.environ, "TF_CLI_CONFIG_FILE": os.devnull, "CHECKPOINT_DISABLE": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=900,
         check=False,
     )

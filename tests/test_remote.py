@@ -233,7 +233,7 @@ def test_server_killed_in_the_middle_leaves_nothing_that_looks_complete(
         # the new server.
         for thread in threading.enumerate():
             if thread not in before and not isinstance(thread, TMonitor):
-                thread.join(30)
+                thread.join(300)
         there = [path for path in server.objects() if not path.name.startswith(".rclone_temp")]
         assert 30 <= len(there) < 300
         assert not [path for path in there if path.name.endswith(".dir")]

@@ -34,7 +34,7 @@ stages:
     meta: {timeout_minutes: 0.5}
 """
 MIDDLE = "mkdir -p build/folder\ncp build/first build/folder/middle\n"
-SLOW = "echo $$ > pid\necho waiting\nsleep 60\n"
+SLOW = "echo $$ > pid\necho waiting\nsleep 600\n"
 
 RUN = """
 import sys
@@ -72,7 +72,7 @@ def stages_of(root: Path) -> dict[str, Stage]:
     return {stage.name: stage for stage in read_stages(root)}
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -206,7 +206,7 @@ def test_killed_runner_takes_its_command_along_and_leaves_no_lock(
         wait_for((project / "pid").exists)
         pid = int((project / "pid").read_text())
         runner.send_signal(sign)
-        runner.communicate(timeout=20)
+        runner.communicate(timeout=300)
         wait_for(lambda: not is_alive(pid))
     finally:
         runner.kill()
@@ -215,7 +215,9 @@ def test_killed_runner_takes_its_command_along_and_leaves_no_lock(
 
 
 def test_killed_dvc_fails_the_stage_and_the_next_run_goes_on(project: Path) -> None:
-    (project / "middle.sh").write_text("echo $$ > pid\nkill -KILL $(cut -d' ' -f5 /proc/$$/stat)\nsleep 60\n")
+    (project / "middle.sh").write_text(
+        "echo $$ > pid\nkill -KILL $(cut -d' ' -f5 /proc/$$/stat)\nsleep 600\n"
+    )
     with pytest.raises(StageFailedError):
         reproduce(stages_of(project)["middle"], project)
     wait_for(lambda: not is_alive(int((project / "pid").read_text())))
@@ -231,7 +233,7 @@ def test_second_runner_waits_and_says_for_whom(project: Path) -> None:
         wait_for((project / "started").exists)
         said: list[str] = []
         done = reproduce(stages_of(project)["last"], project, tell=said.append)
-        assert runner.wait(20) == 0
+        assert runner.wait(300) == 0
     finally:
         runner.kill()
         runner.communicate()
@@ -241,7 +243,7 @@ def test_second_runner_waits_and_says_for_whom(project: Path) -> None:
 
 
 def test_dvc_that_somebody_else_started_makes_the_folder_busy_which_passes(project: Path) -> None:
-    (project / "middle.sh").write_text("touch started\nsleep 60\n")
+    (project / "middle.sh").write_text("touch started\nsleep 600\n")
     stages = stages_of(project)
     foreign = subprocess.Popen(
         [*DVC, "repro", "middle"], cwd=project, stdout=subprocess.DEVNULL, start_new_session=True
@@ -258,7 +260,7 @@ def test_dvc_that_somebody_else_started_makes_the_folder_busy_which_passes(proje
 
 def test_holder_of_dvcs_lock_whose_pid_is_another_programs_is_forgotten(project: Path) -> None:
     (project / "data").write_text("c\n")
-    another = subprocess.Popen(["sleep", "60"])
+    another = subprocess.Popen(["sleep", "600"])
     info = {"pid": another.pid, "cmd": "another run"}
     rwlock = {"read": {str(project / "data"): [info]}, "write": {str(project / "build/first"): info}}
     (project / ".dvc/tmp/rwlock").write_text(json.dumps(rwlock))

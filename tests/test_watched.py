@@ -11,10 +11,10 @@ from dobble.watched import StalledError, run_watched
 
 WITH_CHILD = """
 import pathlib, subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 pathlib.Path("child").write_text(str(child.pid))
 print("started", flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -30,7 +30,7 @@ def is_alive(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
 
 
-def wait_for(condition, seconds: float = 10) -> bool:
+def wait_for(condition, seconds: float = 300) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if condition():
@@ -72,13 +72,13 @@ def test_bar_that_is_only_redrawn_is_no_progress() -> None:
 def test_interrupt_ends_everything_that_the_command_started(tmp_path: Path) -> None:
     code = (
         "import os\nfrom dobble.watched import run_watched\n"
-        f"run_watched([{sys.executable!r}, '-c', {WITH_CHILD!r}], os.environ, 60)"
+        f"run_watched([{sys.executable!r}, '-c', {WITH_CHILD!r}], os.environ, 600)"
     )
     process = subprocess.Popen(python(code), cwd=tmp_path, stderr=subprocess.DEVNULL)
     try:
         assert wait_for(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text())
         process.send_signal(signal.SIGINT)
-        process.wait(15)
+        process.wait(300)
         child = int((tmp_path / "child").read_text())
         assert wait_for(lambda: not is_alive(child))
     finally:

@@ -83,7 +83,7 @@ class Served:
 
     def ask(self, path, method="GET", body=None, **headers):
         """Return the status, the headers and the body of an answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
             named = {name.replace("_", "-"): value for name, value in headers.items()}
             connection.request(method, path, body, named)
@@ -97,7 +97,7 @@ class Served:
         status, _, content = self.ask(path, method, body, **headers)
         return status, json.loads(content.decode("utf-8"))
 
-    def until(self, condition, path="/state.json", seconds=20, **headers):
+    def until(self, condition, path="/state.json", seconds=300, **headers):
         """Ask for JSON again and again until it meets a condition."""
         end = time.monotonic() + seconds
         while True:
@@ -112,7 +112,7 @@ class Served:
         begun = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         try:
-            said, _ = self.process.communicate(timeout=20)
+            said, _ = self.process.communicate(timeout=120)
         finally:
             self.process.kill()
         return self.process.returncode, time.monotonic() - begun, self.said + said.decode()

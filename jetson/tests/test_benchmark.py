@@ -79,7 +79,7 @@ def benchmark(folder, home, only=None, *options):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         universal_newlines=True,
-        timeout=300,
+        timeout=900,
     )
 
 

@@ -23,7 +23,7 @@ def play(grey_bundle, tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             universal_newlines=True,
-            timeout=60,
+            timeout=600,
             check=False,
         )
 

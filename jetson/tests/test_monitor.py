@@ -88,7 +88,7 @@ def start(root, **options):
     return Monitor(**dict({"root": root, "interval": 0.05, "patience": 3.0, "back_off": (0.05,)}, **options))
 
 
-def wait_for(condition, seconds=30):
+def wait_for(condition, seconds=300):
     """Wait until something holds, and return whether it came to that."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -83,7 +83,7 @@ def test_the_two_cards_of_a_game_are_read_side_by_side(write_bundle, model, monk
         meeting = threading.Barrier(2)
 
         def read(grey):
-            meeting.wait(timeout=20)  # one after the other, nobody would ever come
+            meeting.wait(timeout=120)  # one after the other, nobody would ever come
             return float(runner.infer(np.full((1, 3, 32, 32), grey, np.float32))[0][0, 0])
 
         assert runner.each(read, [0.25, 0.75]) == [0.25, 0.75]

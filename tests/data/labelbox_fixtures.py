@@ -9,7 +9,7 @@ from PIL import Image
 from dobble.data.labelbox import LabelboxSettings
 from dobble.data.patience import Patience
 
-QUICK = Patience(tries=3, pause=0.01, longest_pause=0.02, timeout=5.0)
+QUICK = Patience(tries=3, pause=0.01, longest_pause=0.02, timeout=60.0)
 
 
 def picture(seed, size=(40, 30)):
@@ -19,8 +19,8 @@ def picture(seed, size=(40, 30)):
     return stream.getvalue()
 
 
-def quick(standin, patience=QUICK, key=KEY):
-    return LabelboxSettings(key, standin.endpoint, 4, poll=0.01, task_timeout=0.2, patience=patience)
+def quick(standin, patience=QUICK, key=KEY, task_timeout=120.0):
+    return LabelboxSettings(key, standin.endpoint, 4, poll=0.01, task_timeout=task_timeout, patience=patience)
 
 
 def snapshot(folder):

@@ -130,7 +130,7 @@ def test_training_that_stops_early_leaves_no_thread(photos, train_params):
     assert workers()
     closing = threading.Thread(target=batches.close, daemon=True)
     closing.start()
-    closing.join(10)
+    closing.join(120)
     assert not workers()
 
 

@@ -1,0 +1,35 @@
+"""Takes the tests in a random order: `--shuffle=0` picks a seed and says it, `--shuffle=SEED` repeats it."""
+
+import random
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--shuffle", type=int, metavar="SEED", help="random order of files and of their tests")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    # Before the workers of xdist are given the options: all of them must agree on an order.
+    if config.option.shuffle == 0:
+        config.option.shuffle = random.randrange(1, 1_000_000)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.option.shuffle:
+        return
+    order = random.Random(config.option.shuffle)
+    files: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.nodeid.partition("::")[0], []).append(item)
+    names = sorted(files)
+    order.shuffle(names)
+    for name in names:
+        order.shuffle(files[name])
+    items[:] = [item for name in names for item in files[name]]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if config.option.shuffle:
+        terminalreporter.write_line(f"random order: --shuffle={config.option.shuffle}")

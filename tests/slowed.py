@@ -1,0 +1,36 @@
+"""Runs tests on a machine that is several times slower: beside two busy processes for each processor.
+
+    python tests/slowed.py [arguments of pytest]
+
+Without arguments: what waits for processes, servers and browsers, which a slow machine puts to the test.
+"""
+
+import os
+import subprocess
+import sys
+
+WAITING = (
+    "tests/test_watched.py",
+    "tests/test_stages.py",
+    "tests/data/test_labelbox.py",
+    "jetson/tests/test_stream.py",
+    "jetson/tests/test_page.py",
+)
+BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    pass"
+
+
+def main() -> int:
+    """Give the exit status of pytest."""
+    count = 2 * len(os.sched_getaffinity(0))
+    busy = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(count)]
+    os.nice(3)
+    try:
+        arguments = sys.argv[1:] or ["-q", "--shuffle=0", *WAITING]
+        return subprocess.call([sys.executable, "-m", "pytest", *arguments])
+    finally:
+        for process in busy:
+            process.kill()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
