@@ -173,7 +173,8 @@ def _measure(mlflow: Mlflow, version: "ModelVersion", root: Path, params: Params
     source = mlflow.client.get_model_version_download_uri(NAME, version.version)
     with TemporaryDirectory() as folder:
         bundle = download_artifacts(source, dst_path=folder, tracking_uri=mlflow.address)
-        return numbers(measure(Path(bundle), root / "build/voc", root / "build/splits", params.evaluate))
+        measured = measure(Path(bundle), root / "build/voc", root / "build/splits", params.evaluate)
+        return numbers(measured.metrics)
 
 
 def _write_down(mlflow: Mlflow, decision: Decision, root: Path) -> None:

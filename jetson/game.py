@@ -35,14 +35,7 @@ class Match(NamedTuple):
 
 def play(bundle: Bundle, first: CardReading, second: CardReading) -> Match:
     """Name the symbol that two cards share, by the deck when the bundle knows it."""
-    p1, p2 = first.evidence.probability, second.evidence.probability
-    if bundle.deck is None:
-        probability = match_joint(p1, p2, bundle.calibration.joint)
-        same = _look_the_same(first.detections, second.detections)
-    else:
-        deck = incidence(bundle.deck, len(bundle.labels))
-        probability, same_card = match_deck(p1, p2, deck, bundle.calibration.deck)
-        same = same_card > 0.5
+    probability, same = shared_symbol(bundle, first, second)
     symbol, runner_up = (int(place) for place in np.argsort(-probability, kind="mergesort")[:2])
     match = Match(
         symbol=symbol,
@@ -53,6 +46,17 @@ def play(bundle: Bundle, first: CardReading, second: CardReading) -> Match:
         no_answer=None,
     )
     return match._replace(no_answer=_why_not(bundle, first, second, same, match))
+
+
+def shared_symbol(bundle: Bundle, first: CardReading, second: CardReading) -> Tuple[Array, bool]:
+    """Return float64 [C], how probably each symbol is the shared one, and whether both show the same card."""
+    p1, p2 = first.evidence.probability, second.evidence.probability
+    if bundle.deck is None:
+        same = _look_the_same(first.detections, second.detections)
+        return match_joint(p1, p2, bundle.calibration.joint), same
+    deck = incidence(bundle.deck, len(bundle.labels))
+    probability, same_card = match_deck(p1, p2, deck, bundle.calibration.deck)
+    return probability, same_card > 0.5
 
 
 def match_simple(first: Detections, second: Detections, n_classes: int) -> Optional[int]:

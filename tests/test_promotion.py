@@ -92,7 +92,7 @@ def test_a_champion_of_other_test_photos_is_measured_on_the_present_ones(
     write_lines(splits / "val.txt", sorted(test))
     decision = registered(project, "two", mAP=0.99)
     params = load_params(project.root / "params.yaml").evaluate
-    measured = measure(project.root / "build/bundle", project.root / "build/voc", splits, params)
+    measured = measure(project.root / "build/bundle", project.root / "build/voc", splits, params).metrics
     assert 0 < measured["mAP"] < 0.9
     assert decision.champion_value == measured["mAP"]  # the network is the same in both
     assert decision.promoted

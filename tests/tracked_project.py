@@ -19,7 +19,7 @@ STAGES: dict[str, dict[str, Any]] = {
     "export": {"deps": ["build/train"], "outs": ["build/bundle"], "params": "export"},
     "evaluate": {
         "deps": ["build/bundle", "build/splits"],
-        "outs": ["build/evaluation/metrics.json", "build/evaluation/plots", "build/evaluation/report"],
+        "outs": [f"build/evaluation/{name}" for name in ("metrics.json", "outcomes", "plots", "report")],
         "params": "evaluate",
     },
 }

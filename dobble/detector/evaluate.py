@@ -1,6 +1,5 @@
 """A bundle and test photos that training never saw to metrics, plots and a report with pictures."""
 
-import csv
 import json
 import platform
 import time
@@ -16,25 +15,28 @@ from tqdm import tqdm
 from dobble.data.voc import read_labels
 from dobble.detector.checkpoint import load_checkpoint, restore
 from dobble.detector.dataset import LabelledPhoto, load_split, read_photo
-from dobble.detector.game import GameAccuracy, game_accuracy
+from dobble.detector.game import Game, play_pairs
 from dobble.detector.metrics import (
     Agreement,
     AveragePrecision,
     Truth,
     accuracy_and_iou,
     average_precision,
-    match_boxes,
 )
 from dobble.detector.model_check import check_model
 from dobble.detector.network import Deployed
+from dobble.detector.outcomes import Outcomes, write_outcomes
+from dobble.detector.plots import write_plots
 from dobble.detector.predict import LOWEST_SCORE
-from dobble.detector.report import Metric, Report, describe_metrics, write_report
+from dobble.detector.reliability import Reliability, measure_reliability
+from dobble.detector.report import Metric, Report, describe_metrics, describe_reliability, write_report
 from dobble.detector.showcase import (
     Judged,
     draw_confusions,
     draw_curves,
     draw_extremes,
     draw_matches,
+    draw_reliability,
     draw_symbols,
 )
 from dobble.errors import AnnotationError, CheckpointError, MissingInputError
@@ -42,10 +44,7 @@ from dobble.files import replaced_folder
 from dobble.params import EvaluateParams
 from jetson.bundle import Bundle, load_bundle
 from jetson.detect import CardReading, decode, evidence, letterbox
-from jetson.game import incidence
 from jetson.runners import open_runner
-
-MISSED, NOTHING = "missed", "nothing there"
 
 
 @dataclass(frozen=True)
@@ -56,10 +55,19 @@ class EvaluateSummary:
     photos: int
 
 
+@dataclass(frozen=True)
+class Measurement:
+    """What a bundle comes to on the test photos, and photo by photo what that consists of."""
+
+    metrics: dict[str, Any]
+    outcomes: Outcomes
+
+
 class _Scores(NamedTuple):
     average: AveragePrecision
     agreement: Agreement
-    game: GameAccuracy
+    game: Game
+    reliability: dict[str, Reliability]
     onnx_difference: float | None
     latency_ms: float
 
@@ -73,7 +81,7 @@ def evaluate(
     out: Path,
     params: EvaluateParams,
 ) -> EvaluateSummary:
-    """Write `metrics.json`, `plots/` and `report/` into `out`, which appears whole or not.
+    """Write `metrics.json`, `outcomes/`, `plots/` and `report/` into `out`, which appears whole or not.
 
     The bundle is run by the device's own code on ONNX Runtime; the checkpoint only serves to compare the
     exported network's raw outputs with PyTorch's.
@@ -97,13 +105,14 @@ def evaluate(
     metrics = _metrics(scores)
     with replaced_folder(out) as side:
         (side / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-        _write_plots(side / "plots", scores.average, judged, bundle, params.iou_threshold)
+        write_outcomes(side / "outcomes", _outcomes(scores.game, judged, bundle, params))
+        write_plots(side / "plots", scores.average, scores.reliability, judged, bundle, params.iou_threshold)
         _write_report(side / "report", history, scores, judged, learned, bundle, params)
     return EvaluateSummary(metrics, len(photos))
 
 
-def measure(bundle_folder: Path, voc: Path, splits: Path, params: EvaluateParams) -> dict[str, Any]:
-    """Give a bundle's metrics on the test photos as `metrics.json` has them, but for the checkpoint's part.
+def measure(bundle_folder: Path, voc: Path, splits: Path, params: EvaluateParams) -> Measurement:
+    """Give what `evaluate` writes of a bundle, but for what the checkpoint tells.
 
     Raises:
         jetson.errors.BundleError: if the bundle is damaged.
@@ -112,7 +121,8 @@ def measure(bundle_folder: Path, voc: Path, splits: Path, params: EvaluateParams
     """
     bundle = _load(bundle_folder, voc)
     judged, difference, latency = _judge(bundle, None, load_split(voc, splits, "test"))
-    return _metrics(_score(bundle, judged, difference, latency, params))
+    scores = _score(bundle, judged, difference, latency, params)
+    return Measurement(_metrics(scores), _outcomes(scores.game, judged, bundle, params))
 
 
 def _load(bundle_folder: Path, voc: Path) -> Bundle:
@@ -161,63 +171,54 @@ def _score(
     params: EvaluateParams,
 ) -> _Scores:
     detections, truths = [one.detections for one in judged], [one.truth for one in judged]
-    classes = len(bundle.labels)
-    game = game_accuracy(
-        [one.card for one in judged],
-        detections,
-        np.stack([one.reading.evidence.probability for one in judged]),
-        bundle.thresholds.score,
-        deck=None if bundle.deck is None else incidence(bundle.deck, classes),
-        deck_calibration=bundle.calibration.deck,
+    game = play_pairs(bundle, [one.card for one in judged], [one.reading for one in judged])
+    return _Scores(
+        average_precision(detections, truths, len(bundle.labels)),
+        accuracy_and_iou(detections, truths, params.iou_threshold, bundle.thresholds.score),
+        game,
+        {rule: measure_reliability(said, game.won[rule]) for rule, said in game.answers.items()}
+        if len(game.pairs)
+        else {},
+        difference,
+        latency,
     )
-    agreement = accuracy_and_iou(detections, truths, params.iou_threshold, bundle.thresholds.score)
-    return _Scores(average_precision(detections, truths, classes), agreement, game, difference, latency)
 
 
 def _metrics(scores: _Scores) -> dict[str, Any]:
-    game = {"simple": scores.game.simple, "joint": scores.game.joint, "deck": scores.game.deck}
     difference = scores.onnx_difference
     return {
         "mAP": round(scores.average.map, 4),
         "mAP50": round(scores.average.map50, 4),
         "accuracy": round(scores.agreement.accuracy, 4),
         "mean_iou": round(scores.agreement.mean_iou, 4),
-        "game": {rule: round(share, 4) for rule, share in game.items() if share is not None},
+        "pairs": len(scores.game.pairs),
+        "game": {rule: round(share, 4) for rule, share in scores.game.accuracy.items()},
+        "probability": {rule: _reliability_metrics(one) for rule, one in scores.reliability.items()},
         **({} if difference is None else {"onnx_difference": float(f"{difference:.1e}")}),
         "latency_ms": round(scores.latency_ms, 2),
     }
 
 
-def _write_plots(
-    folder: Path, average: AveragePrecision, judged: Sequence[Judged], bundle: Bundle, iou_threshold: float
-) -> None:
-    folder.mkdir()
-    curve = [
-        (round(float(recall), 2), round(float(precision), 4))
-        for recall, precision in zip(average.recall, average.precision, strict=True)
-    ]
-    _write_csv(folder / "precision_recall.csv", ("recall", "precision"), curve)
-    by_class = [
-        (name, round(float(value), 4))
-        for name, value in zip(bundle.labels, average.per_class, strict=True)
-        if not np.isnan(value)
-    ]
-    _write_csv(folder / "class_precision.csv", ("symbol", "AP"), by_class)
-    pairs = [pair for one in judged for pair in _named_pairs(one, bundle, iou_threshold)]
-    _write_csv(folder / "confusion.csv", ("actual", "predicted"), pairs)
+def _reliability_metrics(reliability: Reliability) -> dict[str, float]:
+    named = {name: getattr(reliability, name) for name in ("ece", "nll", "answered", "wrong")}
+    return {name: round(value, 4) for name, value in named.items() if not np.isnan(value)}
 
 
-def _named_pairs(one: Judged, bundle: Bundle, iou_threshold: float) -> list[tuple[str, str]]:
-    """Actual and predicted name of every symbol and every detection, matched one to one."""
-    names, threshold = bundle.labels, bundle.thresholds.score
-    matched, _ = match_boxes(one.detections, one.truth, iou_threshold, threshold)
-    shown = one.detections.scores > threshold
-    pairs = [
-        (NOTHING if place < 0 else names[one.truth.labels[place]], names[label])
-        for place, label in zip(matched[shown], one.detections.labels[shown], strict=True)
+def _outcomes(game: Game, judged: Sequence[Judged], bundle: Bundle, params: EvaluateParams) -> Outcomes:
+    single = [
+        accuracy_and_iou([one.detections], [one.truth], params.iou_threshold, bundle.thresholds.score)
+        for one in judged
     ]
-    missed = set(range(len(one.truth.labels))) - set(matched.tolist())
-    return pairs + [(names[one.truth.labels[place]], MISSED) for place in sorted(missed)]
+    numbers: dict[frozenset[int], int] = {}
+    return Outcomes(
+        photos=tuple(one.photo.name for one in judged),
+        cards=np.array([numbers.setdefault(one.card, len(numbers)) for one in judged]),
+        right=np.array([one.right for one in single]),
+        wrong=np.array([one.wrong for one in single]),
+        overlap=np.array([one.mean_iou * one.right for one in single]),
+        pairs=game.pairs[:, :2],
+        won=game.won,
+    )
 
 
 def _write_report(
@@ -235,6 +236,7 @@ def _write_report(
         *describe_metrics(
             scores.game, scores.average, scores.agreement, iou_threshold=iou, score_threshold=threshold
         ),
+        *describe_reliability(scores.reliability, bundle.thresholds.match_probability),
         Metric(
             "Time for one card",
             f"{scores.latency_ms:.1f} ms",
@@ -250,9 +252,10 @@ def _write_report(
         title="Dobble Edge: evaluation",
         summary=f"{len(judged)} test photos that training never saw, read by the bundle for the device.",
         metrics=rows,
-        matches=draw_matches(folder, judged, bundle, params.seed),
+        matches=draw_matches(folder, judged, scores.game.pairs, bundle, params.seed),
         sections=[
             draw_curves(folder, history, scores.average),
+            *([draw_reliability(folder, scores.reliability)] if scores.reliability else []),
             draw_symbols(folder, scores.average, bundle),
             draw_confusions(folder, judged, bundle, iou),
             draw_extremes(folder, judged, bundle, iou),
@@ -278,10 +281,3 @@ def _parameters(bundle: Bundle, params: EvaluateParams) -> dict[str, object]:
 def _machine() -> str:
     system = f"{platform.system()} on {platform.machine()}"
     return f"{system}, Python {platform.python_version()}, PyTorch {torch.__version__}"
-
-
-def _write_csv(path: Path, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)

@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from dobble.detector.metrics import AveragePrecision, Detected, Truth, match_boxes
+from dobble.detector.reliability import BINS, Reliability
 
 INK, FAINT, LINE = "#1f2933", "#6b7785", "#dfe4ea"
 GREEN, RED, AMBER, BLUE, VIOLET = "#15803d", "#d92d20", "#b45309", "#2563eb", "#7c3aed"
@@ -97,6 +98,30 @@ def draw_precision_recall(average: AveragePrecision) -> Figure:
     axes.set_xlabel("recall: share of the symbols that are found", color=INK)
     axes.set_ylabel("precision: share of finds that are right", color=INK)
     _plain_axes(axes)
+    return figure
+
+
+def draw_reliability(reliability: Mapping[str, Reliability]) -> Figure:
+    """Draw for each rule the share that is right over the probability shown, and how often that was shown."""
+    figure = Figure(figsize=(10, 3.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot([0, 1], [0, 1], color=INK, linewidth=1.2, linestyle=":")
+    width = 1 / (BINS * (len(reliability) + 1))
+    for place, ((rule, one), colour) in enumerate(
+        zip(reliability.items(), _colours(len(reliability)), strict=True)
+    ):
+        seen = one.count > 0
+        left.plot(one.confidence[seen], one.accuracy[seen], marker="o", markersize=4, color=colour)
+        x = np.arange(BINS) / BINS + (place + 1) * width
+        right.bar(x, one.count, width, color=colour, label=f"{rule} (ECE {one.ece:.3f})")
+    for axes in (left, right):
+        _plain_axes(axes)
+        axes.set_xlim(0, 1)
+        axes.set_xlabel("probability shown", color=INK)
+    left.set_ylim(0, 1.02)
+    left.set_ylabel("share that is right", color=INK)
+    right.set_ylabel("pairs", color=INK)
+    right.legend(frameon=False, labelcolor=INK, loc="upper left")
     return figure
 
 

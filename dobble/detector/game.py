@@ -1,93 +1,129 @@
-"""Readings of single cards to how often the game would be won: every pair of cards, by each rule."""
+"""Readings of single cards to what the device answers when pairs of them are played, by each rule."""
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from itertools import combinations
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
-from dobble.detector.metrics import Detected
-from jetson.detect import Detections
-from jetson.game import match_deck, match_joint, match_simple
+from jetson.bundle import Bundle
+from jetson.detect import CardReading
+from jetson.game import match_simple, play, shared_symbol
+
+MOST_PAIRS = 20_000
+"""Photos pair up by the square of their number; so many tell a share of .97 to within .0012."""
+
+
+class Answers(NamedTuple):
+    """What one rule says of each of N pairs.
+
+    Attributes:
+        symbol: int64 [N], the class id that is named.
+        probability: float64 [N], of that symbol, as the device shows it.
+        truth: float64 [N], the probability of the symbol that the cards really share.
+        answered: bool [N], whether the device gives the answer, or says why there is none.
+    """
+
+    symbol: NDArray[np.int64]
+    probability: NDArray[np.float64]
+    truth: NDArray[np.float64]
+    answered: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class GameAccuracy:
-    """Over all pairs of photos of two different cards, how often the shared symbol is named.
+class Game:
+    """Pairs of photos of two different cards, played.
 
     Attributes:
-        pairs: how many pairs there are; with none, every share is 0.
-        simple: share of pairs won by the naive rule (detected on both cards, highest mean score).
-        joint: share won by the evidence of both cards together, weak traces included.
-        deck: share won when the cards of the deck are known too; None if they are not.
+        pairs: int64 [N, 3], first photo, second photo, the class id they share.
+        simple: bool [N], won by the naive rule (detected on both cards, highest mean score).
+        joint: by the evidence of both cards together, weak traces included.
+        deck: when the cards of the deck are known too; None if they are not.
     """
 
-    pairs: int
-    simple: float
-    joint: float
-    deck: float | None
+    pairs: NDArray[np.int64]
+    simple: NDArray[np.bool_]
+    joint: Answers
+    deck: Answers | None
+
+    @property
+    def answers(self) -> dict[str, Answers]:
+        """The rules that give a probability, by their names."""
+        return {"joint": self.joint, **({} if self.deck is None else {"deck": self.deck})}
+
+    @property
+    def won(self) -> dict[str, NDArray[np.bool_]]:
+        """Bool [N] for each rule: whether the shared symbol is the one that is named, answered or not."""
+        truth = self.pairs[:, 2]
+        return {"simple": self.simple} | {rule: said.symbol == truth for rule, said in self.answers.items()}
+
+    @property
+    def accuracy(self) -> dict[str, float]:
+        """Share of the pairs that each rule wins; 0 where there are none."""
+        return {rule: float(won.mean()) if len(won) else 0.0 for rule, won in self.won.items()}
 
 
 def shared_pairs(cards: Sequence[AbstractSet[int]]) -> NDArray[np.int64]:
     """Pair the photos whose cards, by their labels, share exactly one symbol.
 
+    Of more than `MOST_PAIRS` pairs so many are drawn by lot, for the same photos always the same.
+
     Args:
         cards: for each photo, the class ids that are on it.
 
     Returns:
-        int64 [pairs, 3]: first photo, second photo, the class id they share. Photos of the same card share
+        int64 [N, 3]: first photo, second photo, the class id they share. Photos of the same card share
         eight and make no pair.
     """
-    pairs = [
-        (first, second, *shared)
-        for first, second in combinations(range(len(cards)), 2)
-        if len(shared := cards[first] & cards[second]) == 1
-    ]
-    return np.array(pairs, dtype=np.int64).reshape(-1, 3)
+    total = len(cards) * (len(cards) - 1) // 2
+    if total <= MOST_PAIRS:
+        lots = np.arange(total)
+    else:
+        lots = np.random.default_rng(0).choice(total, MOST_PAIRS, replace=False)
+    # Pair number k is (first, second) with k = second (second - 1) / 2 + first and first < second.
+    second = ((1 + np.sqrt(1 + 8.0 * lots)) // 2).astype(np.int64)
+    second -= second * (second - 1) // 2 > lots
+    first = lots - second * (second - 1) // 2
+    on_card = np.zeros((len(cards), max((max(card, default=0) for card in cards), default=0) + 1), bool)
+    for row, card in enumerate(cards):
+        on_card[row, list(card)] = True
+    common = on_card[first] & on_card[second]
+    pairs = np.column_stack([first, second, common.argmax(1)])[common.sum(1) == 1]
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
-def game_accuracy(
-    cards: Sequence[AbstractSet[int]],
-    detections: Sequence[Detected],
-    evidence: NDArray[np.floating[Any]],
-    score_threshold: float,
-    *,
-    deck: NDArray[np.bool_] | None = None,
-    deck_calibration: float = 1.0,
-) -> GameAccuracy:
-    """Play every pair of `shared_pairs` by the device's own rules.
+def play_pairs(bundle: Bundle, cards: Sequence[AbstractSet[int]], readings: Sequence[CardReading]) -> Game:
+    """Play the pairs of `shared_pairs` by the device's own rules.
 
     Args:
-        cards: for each of P photos, the class ids that are really on it.
-        detections: what was detected on each photo; the naive rule sees those above `score_threshold`.
-        evidence: float [P, C], evidence for each symbol on each photo, in [0, 1].
-        score_threshold: the device's.
-        deck: bool [cards, C], which symbols are on which card of the deck, if that is known.
-        deck_calibration: the bundle's exponent for `jetson.game.match_deck`. (The exponent of the joint
-            evidence changes the probabilities but never the symbol that is named.)
+        bundle: its deck, thresholds and calibration count.
+        cards: for each photo, the class ids that are really on it.
+        readings: what the device sees on each photo.
     """
-    n_classes = evidence.shape[1]
-    shown = [_above(found, score_threshold) for found in detections]
     pairs = shared_pairs(cards)
-    won = {"simple": 0, "joint": 0, "deck": 0}
-    for first, second, symbol in pairs:
-        p1, p2 = evidence[first], evidence[second]
-        won["simple"] += match_simple(shown[first], shown[second], n_classes) == symbol
-        won["joint"] += match_joint(p1, p2, 1.0).argmax() == symbol
-        if deck is not None:
-            won["deck"] += match_deck(p1, p2, deck, deck_calibration)[0].argmax() == symbol
-    share = {rule: count / max(len(pairs), 1) for rule, count in won.items()}
-    return GameAccuracy(
-        pairs=len(pairs),
-        simple=share["simple"],
-        joint=share["joint"],
-        deck=None if deck is None else share["deck"],
+    simple = np.zeros(len(pairs), bool)
+    for row, (first, second, symbol) in enumerate(pairs.tolist()):
+        seen = readings[first].detections, readings[second].detections
+        simple[row] = match_simple(*seen, len(bundle.labels)) == symbol
+    return Game(
+        pairs=pairs,
+        simple=simple,
+        joint=_answers(bundle._replace(deck=None), pairs, readings),
+        deck=None if bundle.deck is None else _answers(bundle, pairs, readings),
     )
 
 
-def _above(found: Detected, score_threshold: float) -> Detections:
-    shown = found.scores > score_threshold
-    return Detections(found.boxes[shown], found.scores[shown], found.labels[shown])
+def _answers(bundle: Bundle, pairs: NDArray[np.int64], readings: Sequence[CardReading]) -> Answers:
+    rows = []
+    for first, second, symbol in tqdm(pairs.tolist(), desc="pairs", leave=False, disable=None):
+        match = play(bundle, readings[first], readings[second])
+        truth = shared_symbol(bundle, readings[first], readings[second])[0][symbol]
+        rows.append((match.symbol, match.probability, truth, match.no_answer is None))
+    columns = zip(*rows, strict=True) if rows else ((),) * 4
+    named, probability, truth, answered = columns
+    return Answers(
+        np.array(named, np.int64), np.array(probability), np.array(truth), np.array(answered, bool)
+    )

@@ -11,8 +11,9 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 
-from dobble.detector.game import GameAccuracy
+from dobble.detector.game import Game
 from dobble.detector.metrics import Agreement, AveragePrecision
+from dobble.detector.reliability import Reliability
 from dobble.errors import PhotoError
 from dobble.files import replaced_file
 
@@ -96,7 +97,7 @@ def write_report(folder: Path, report: Report) -> Path:
 
 
 def describe_metrics(
-    game: GameAccuracy,
+    game: Game,
     average: AveragePrecision,
     agreement: Agreement,
     *,
@@ -104,12 +105,13 @@ def describe_metrics(
     score_threshold: float,
 ) -> list[Metric]:
     """Put the metrics into words, those first that say most."""
-    pairs = f"the {game.pairs:,} pairs of photos that show different cards"
+    pairs = f"{len(game.pairs):,} pairs of photos that show different cards"
+    won = game.accuracy
     on_symbol = agreement.right + agreement.wrong
     rows = [
         Metric(
             "Matches won",
-            f"{game.joint:.1%}",
+            f"{won['joint']:.1%}",
             f"Of {pairs}, those whose shared symbol is named right by the evidence of both cards together.",
         ),
         Metric(
@@ -134,19 +136,45 @@ def describe_metrics(
         ),
         Metric(
             "Matches won, naive rule",
-            f"{game.simple:.1%}",
+            f"{won['simple']:.1%}",
             "The same matches, won by the symbol detected on both cards with the highest mean score: one "
             "missed symbol loses the match.",
         ),
     ]
-    if game.deck is not None:
+    if "deck" in won:
         known = Metric(
             "Matches won, deck known",
-            f"{game.deck:.1%}",
+            f"{won['deck']:.1%}",
             "The same matches when the device also knows which symbols each card of the deck has. It "
             "forgives most faults of the detector, so judge the detector by the other numbers.",
         )
         rows.append(known)
+    return rows
+
+
+def describe_reliability(reliability: Mapping[str, Reliability], match_probability: float) -> list[Metric]:
+    """Put into words how far the probabilities of each rule can be trusted."""
+    rows = []
+    for rule, one in reliability.items():
+        name = {"joint": "joint evidence", "deck": "deck known"}[rule]
+        rows += [
+            Metric(
+                f"Answered, {name}",
+                f"{one.answered:.1%}",
+                f"Pairs whose answer is given, for its probability reaches {match_probability:g}.",
+            ),
+            Metric(
+                f"Wrong among the answered, {name}",
+                "–" if math.isnan(one.wrong) else f"{one.wrong:.1%}",
+                "What a player would be told wrongly.",
+            ),
+            Metric(
+                f"Calibration error, {name}",
+                one.ece,
+                "ECE: how far the probability shown lies from the share that is right, on average; "
+                f"0 is honest. Mean negative log likelihood of the right symbol: {one.nll:.3f}.",
+            ),
+        ]
     return rows
 
 

@@ -1,17 +1,18 @@
 """What a bundle says of test photos to the report's pictures: matches, curves, confusion, best and worst."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from dobble.detector import figures
 from dobble.detector.dataset import LabelledPhoto, read_photo
-from dobble.detector.game import shared_pairs
 from dobble.detector.metrics import AveragePrecision, Truth, confusion_matrix, photo_quality
+from dobble.detector.reliability import Reliability
 from dobble.detector.report import Picture, Section
 from jetson.bundle import Bundle
 from jetson.detect import CardReading, Detections
@@ -43,9 +44,10 @@ class Judged(NamedTuple):
         return frozenset(self.truth.labels.tolist())
 
 
-def draw_matches(folder: Path, judged: Sequence[Judged], bundle: Bundle, seed: int) -> list[Picture]:
-    """Play six pairs of photos, drawn by lot."""
-    pairs = shared_pairs([one.card for one in judged])
+def draw_matches(
+    folder: Path, judged: Sequence[Judged], pairs: NDArray[np.int64], bundle: Bundle, seed: int
+) -> list[Picture]:
+    """Play six of the pairs of `shared_pairs`, drawn by lot."""
     lots = np.random.default_rng(seed).permutation(len(pairs))[:_MATCHES]
     pictures = []
     for first, second, symbol in pairs[lots].tolist():
@@ -74,6 +76,15 @@ def draw_curves(folder: Path, history: Path, average: AveragePrecision) -> Secti
         Picture(recall, "Precision over recall at IoU .50, mean over the symbols."),
     ]
     return Section("Curves", "How training went, and what the detector trades.", pictures)
+
+
+def draw_reliability(folder: Path, reliability: Mapping[str, Reliability]) -> Section:
+    """Draw for each rule how often it is right when it shows a probability."""
+    path = folder / "reliability.png"
+    figures.save_figure(figures.draw_reliability(reliability), path)
+    caption = "Left how often a pair was right at the probability shown, right how many pairs had it."
+    text = "Whether the probabilities can be trusted: honest ones lie on the dotted line."
+    return Section("Reliability", text, [Picture(path, caption)])
 
 
 def draw_symbols(folder: Path, average: AveragePrecision, bundle: Bundle) -> Section:

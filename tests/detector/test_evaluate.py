@@ -12,6 +12,7 @@ from pipelines import SYMBOLS, Pipeline, files_of, full_disk
 
 from dobble.data.voc import read_annotation, read_image_set, write_lines
 from dobble.detector.evaluate import EvaluateSummary, evaluate
+from dobble.detector.outcomes import read_outcomes
 from dobble.errors import AnnotationError, CheckpointError, DobbleError, MissingInputError, OutputError
 from jetson.errors import BundleError, JetsonError
 
@@ -52,7 +53,8 @@ def test_metrics_are_those_of_the_contract_and_in_range(done: tuple[EvaluateSumm
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     assert metrics == summary.metrics
     assert set(metrics) == {
-        "mAP", "mAP50", "accuracy", "mean_iou", "game", "onnx_difference", "latency_ms"
+        "mAP", "mAP50", "accuracy", "mean_iou", "pairs", "game", "probability", "onnx_difference",
+        "latency_ms",
     }  # fmt: skip
     assert set(metrics["game"]) == {"simple", "joint", "deck"}
     shares = [metrics[name] for name in ("mAP", "mAP50", "accuracy", "mean_iou")]
@@ -61,6 +63,44 @@ def test_metrics_are_those_of_the_contract_and_in_range(done: tuple[EvaluateSumm
     assert 0 <= metrics["onnx_difference"] <= 1e-4  # the untrained weights are steep
     assert metrics["latency_ms"] > 0
     assert summary.photos == 7
+    assert metrics["pairs"] == 21  # seven cards, each with each
+
+
+def test_probabilities_of_both_rules_are_judged(done: tuple[EvaluateSummary, Path]) -> None:
+    summary, out = done
+    judged = summary.metrics["probability"]
+    assert set(judged) == {"joint", "deck"}
+    for one in judged.values():
+        assert set(one) == {"ece", "nll", "answered", "wrong"}
+        assert all(0 <= one[name] <= 1 for name in ("ece", "answered", "wrong"))
+        assert one["nll"] > 0
+    bins = rows(out / "plots/reliability.csv")
+    for rule in ("joint", "deck"):
+        mine = [{name: float(row[name]) for name in ("probability", "right", "pairs")} for row in bins
+                if row["rule"] == rule]  # fmt: skip
+        assert sum(row["pairs"] for row in mine) == 21
+        gap = sum(row["pairs"] * abs(row["probability"] - row["right"]) for row in mine) / 21
+        assert gap == pytest.approx(judged[rule]["ece"], abs=2e-4)
+        won = sum(row["pairs"] * row["right"] for row in mine) / 21
+        assert won == pytest.approx(summary.metrics["game"][rule], abs=2e-4)
+    page = (out / "report/report.html").read_text(encoding="utf-8")
+    assert "Calibration error, deck known" in page
+    assert base64.b64encode((out / "report/reliability.png").read_bytes()).decode("ascii") in page
+
+
+def test_metrics_are_sums_and_means_of_what_is_kept_of_each_photo_and_pair(
+    pipeline: Pipeline, done: tuple[EvaluateSummary, Path]
+) -> None:
+    summary, out = done
+    kept = read_outcomes(out / "outcomes")
+    assert list(kept.photos) == read_image_set(pipeline.splits / "test.txt")
+    assert len(set(kept.cards.tolist())) == 7
+    assert len(kept.pairs) == 21
+    for rule, share in summary.metrics["game"].items():
+        assert kept.won[rule].mean() == pytest.approx(share, abs=1e-4)
+    right, wrong = kept.right.sum(), kept.wrong.sum()
+    assert right / (right + wrong) == pytest.approx(summary.metrics["accuracy"], abs=1e-4)
+    assert kept.overlap.sum() / right == pytest.approx(summary.metrics["mean_iou"], abs=1e-4)
 
 
 def test_precision_is_given_over_101_recalls(out: Path) -> None:

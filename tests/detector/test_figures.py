@@ -14,10 +14,12 @@ from dobble.detector.figures import (
     draw_confusion,
     draw_photo,
     draw_precision_recall,
+    draw_reliability,
     draw_training,
     save_figure,
 )
 from dobble.detector.metrics import AveragePrecision, Truth
+from dobble.detector.reliability import Reliability
 from jetson.detect import Detections
 
 NAMES = ["anchor", "$pi$ $", "<b>"]
@@ -59,6 +61,19 @@ def test_training_leaves_out_epochs_that_were_not_evaluated():
     assert losses.lines[0].get_xydata().tolist() == [[1, 3], [2, 2], [3, 1], [4, 0.5]]
     assert precision.lines[0].get_xydata().tolist() == [[2, 0.4], [4, 0.8]]
     assert labels_of(precision.get_legend().get_texts()) == ["mAP", "mAP50"]
+
+
+def test_reliability_shows_what_is_right_beside_what_is_shown_where_there_are_pairs():
+    count = np.array([0, 0, 2, 0, 0, 0, 0, 0, 0, 6])
+    confidence, accuracy = (np.full(10, np.nan) for _ in range(2))
+    confidence[[2, 9]], accuracy[[2, 9]] = (0.25, 0.96), (0.5, 1.0)
+    one = Reliability(count, confidence, accuracy, ece=0.0925, nll=0.3, answered=0.75, wrong=0.0)
+    trust, often = draw_reliability({"joint": one}).axes
+    honest, shown = trust.lines
+    assert honest.get_xydata().tolist() == [[0, 0], [1, 1]]
+    assert shown.get_xydata().tolist() == [[0.25, 0.5], [0.96, 1.0]]
+    assert [bar.get_height() for bar in often.patches] == count.tolist()
+    assert labels_of(often.get_legend().get_texts()) == ["joint (ECE 0.092)"]
 
 
 def test_class_precision_is_sorted_and_names_classes_without_objects():

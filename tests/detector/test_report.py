@@ -4,9 +4,18 @@ import cv2
 import numpy as np
 import pytest
 
-from dobble.detector.game import GameAccuracy
+from dobble.detector.game import Answers, Game
 from dobble.detector.metrics import Agreement, AveragePrecision
-from dobble.detector.report import Metric, Picture, Report, Section, describe_metrics, write_report
+from dobble.detector.reliability import measure_reliability
+from dobble.detector.report import (
+    Metric,
+    Picture,
+    Report,
+    Section,
+    describe_metrics,
+    describe_reliability,
+    write_report,
+)
 from dobble.errors import PhotoError
 
 
@@ -103,19 +112,40 @@ def test_missing_or_broken_picture_is_named_and_the_old_report_stays(data, tmp_p
     assert path.read_bytes() == before
 
 
+def game(deck_known):
+    """Four pairs, of which the naive rule wins two, joint evidence three, and the deck all."""
+    pairs = np.array([[0, 1, 0], [0, 2, 1], [1, 2, 2], [1, 3, 0]])
+
+    def answers(symbols):
+        return Answers(
+            np.array(symbols), np.full(4, 0.9), np.full(4, 0.8), np.array([True, True, True, False])
+        )
+
+    simple = np.array([True, True, False, False])
+    return Game(pairs, simple, answers([0, 1, 2, 2]), answers([0, 1, 2, 0]) if deck_known else None)
+
+
 def test_metrics_are_put_into_words():
     average = AveragePrecision(0.86, 0.98, 0.97, np.array([0.86]), np.zeros(101), np.zeros(101))
     agreement = Agreement(accuracy=0.99, mean_iou=0.9, right=396, wrong=4)
-    rows = describe_metrics(
-        GameAccuracy(1596, 0.9, 0.968, 1.0), average, agreement, iou_threshold=0.6, score_threshold=0.5
-    )
+    rows = describe_metrics(game(True), average, agreement, iou_threshold=0.6, score_threshold=0.5)
     shown = {row.name: row.value for row in rows}
-    assert shown["Matches won"] == "96.8%"
+    assert shown["Matches won"] == "75.0%"
+    assert shown["Matches won, naive rule"] == "50.0%"
     assert shown["mAP"] == 0.86
     assert shown["Accuracy"] == "99.0%"
     assert shown["Matches won, deck known"] == "100.0%"
-    assert "1,596 pairs" in rows[0].explanation
-    without = describe_metrics(
-        GameAccuracy(1596, 0.9, 0.968, None), average, agreement, iou_threshold=0.6, score_threshold=0.5
-    )
+    assert "4 pairs" in rows[0].explanation
+    without = describe_metrics(game(False), average, agreement, iou_threshold=0.6, score_threshold=0.5)
     assert [row.name for row in without] == [row.name for row in rows][:-1]
+
+
+def test_probabilities_are_put_into_words():
+    played = game(False)
+    reliability = {"joint": measure_reliability(played.joint, played.won["joint"])}
+    shown = {row.name: row.value for row in describe_reliability(reliability, 0.5)}
+    assert shown == {
+        "Answered, joint evidence": "75.0%",
+        "Wrong among the answered, joint evidence": "0.0%",
+        "Calibration error, joint evidence": pytest.approx(0.15),  # .9 is shown, .75 is right
+    }
