@@ -13,6 +13,7 @@ from dobble.cli_models import app as models_app
 from dobble.cli_remote import app as remote_app
 from dobble.env import torchrun_place
 from dobble.errors import DobbleError, MissingInputError, ParameterError
+from dobble.own_code import run_own_code
 from jetson.errors import JetsonError
 
 DATA, BUILD = Path("data"), Path("build")
@@ -250,6 +251,7 @@ app.add_typer(exam_app)
 def main() -> None:
     """Run the command line; a failure that the user can mend is one line and exit code 1."""
     try:
+        run_own_code()
         app()
     except (DobbleError, JetsonError) as error:
         sys.exit(f"error: {error}")

@@ -70,6 +70,16 @@ class OutputError(DobbleError):
         super().__init__(f"{output} could not be written: {problem}; what was there before is untouched")
 
 
+class ForeignCodeError(DobbleError):
+    """The code that runs is not that of the project's folder; its results would be taken for that's."""
+
+    def __init__(self, own: Path, running: str | None) -> None:
+        cure = (
+            "unset PYTHONSAFEPATH, leave out -P and -I, and start it as `python -m` in the project's folder"
+        )
+        super().__init__(f"{running or 'other code'} would run instead of {own}: {cure}")
+
+
 class LabelboxError(DobbleError):
     """Labelbox does not do what was asked."""
 

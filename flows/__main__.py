@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from dobble.errors import DobbleError, ParameterError
+from dobble.own_code import run_own_code
 from flows.history import forget_old_runs
 
 app = typer.Typer(
@@ -115,6 +116,7 @@ def _run(name: str, *arguments: object) -> None:
 def main() -> None:
     """Run the command line; a failure that the user can mend is one line and exit code 1."""
     try:
+        run_own_code()
         app()
     except DobbleError as error:
         sys.exit(f"error: {error}")

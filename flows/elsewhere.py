@@ -1,6 +1,5 @@
 """A stage on another machine: sent to a work pool, run there on a clone, and fetched by its pins."""
 
-import os
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +28,7 @@ from prefect.states import Cancelled, Cancelling, Completed
 from dobble.env import REPOSITORY, REVISION, STACK, tracking_address
 from dobble.errors import ElsewhereError, FailedElsewhereError, NoWorkerError, StageTimeoutError
 from dobble.files import replaced_file
+from dobble.own_code import run_own_code
 from dobble.pinned import outputs
 from dobble.remote import pull as pull_pinned
 from dobble.revision import PINS, pushed_revision
@@ -82,8 +82,7 @@ def stage_there(stage: str, pins: dict[str, str]) -> None:
         stage: its name.
         pins: texts of `data.dvc` and `dvc.lock` of where it was sent from.
     """
-    # The stage's command is to find the clone's code, not the one that is installed here.
-    os.environ["PYTHONPATH"] = str(Path.cwd())
+    run_own_code()
     for name in PINS:
         if name in pins:
             with replaced_file(Path(name)) as side:

@@ -20,6 +20,7 @@ pytest_plugins = ["pipeline_fixtures"]
 STAGES = set(yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"])
 NOT_COPIED = {"data.dvc", "dvc.lock"}  # they are about other data than the test's
 METRICS = "build/evaluation/metrics.json"
+SPLIT_CODE = "dobble/data/split.py"
 VALIDATION = "build/validation/metrics.json"
 
 Finished = subprocess.CompletedProcess[str]
@@ -28,16 +29,21 @@ Finished = subprocess.CompletedProcess[str]
 class Copy:
     """A repository of its own, with the repository's files as they are in the working tree."""
 
-    def __init__(self, folder: Path, files: list[str], data: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    @classmethod
+    def make(cls, folder: Path, files: list[str], data: Path) -> "Copy":
         for name in files:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
         shutil.copytree(data, folder / "data")
         write_params(folder, train={"epochs": 1})
-        self.run("git", "init", "--quiet")
-        self.run("dvc", "add", "--quiet", "data")
-        self.commit()
+        made = cls(folder)
+        made.run("git", "init", "--quiet")
+        made.run("dvc", "add", "--quiet", "data")
+        made.commit()
+        return made
 
     def try_(self, *command: str) -> Finished:
         home = self.folder.parent
@@ -100,7 +106,7 @@ def reproduced(game_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Cop
         pytest.skip("the project lies in no git repository")
     files = [name for name in names.split("\0") if name and name not in NOT_COPIED]
     there = [name for name in files if (ROOT / name).is_file()]
-    made = Copy(tmp_path_factory.mktemp("dvc") / "copy", there, game_data)
+    made = Copy.make(tmp_path_factory.mktemp("dvc") / "copy", there, game_data)
     assert made.repro() == STAGES
     made.commit()
     return made
@@ -232,6 +238,41 @@ def test_an_experiment_with_a_threshold_runs_export_and_evaluate_only_and_is_com
     assert list(changed["params.yaml"]) == ["export.score_threshold"]
     difference = json.loads(copy.run("dvc", "metrics", "diff", "--json"))
     assert "latency_ms" in difference[METRICS]  # no two runs take equally long
+
+
+OTHER_CODE = """
+_split = split
+def split(voc, out, params):
+    done = _split(voc, out, params)
+    (out / "made_by.txt").write_text("other code")
+    return done
+"""
+
+
+def change_code(folder: Path) -> None:
+    """Have the stage `split` leave a file that tells by which code it was made."""
+    rewrite(folder / SPLIT_CODE, (folder / SPLIT_CODE).read_text(encoding="utf-8") + OTHER_CODE)
+
+
+def test_queued_experiment_runs_the_code_that_it_was_queued_with(copy: Copy) -> None:
+    change_code(copy.folder)
+    copy.run("dvc", "exp", "run", "--queue", "--name", "other", "--single-item", "split")
+    copy.run("git", "checkout", "--quiet", SPLIT_CODE)
+    copy.run("dvc", "exp", "run", "--run-all")
+    copy.run("dvc", "exp", "apply", "other")
+    assert "other code" in (copy.folder / SPLIT_CODE).read_text(encoding="utf-8")
+    assert (copy.folder / "build/splits/made_by.txt").read_text(encoding="utf-8") == "other code"
+
+
+def test_worktree_runs_its_own_code(copy: Copy, tmp_path: Path) -> None:
+    copy.run("git", "worktree", "add", "--quiet", str(tmp_path / "other"))
+    worktree = Copy(tmp_path / "other")
+    worktree.run("dvc", "cache", "dir", "--local", str(copy.folder / ".dvc/cache"))
+    worktree.run("dvc", "checkout", "--quiet", "build/voc", "build/splits")
+    change_code(worktree.folder)
+    assert worktree.repro("repro", "--single-item", "split") == {"split"}
+    assert (worktree.folder / "build/splits/made_by.txt").is_file()
+    copy.run("git", "worktree", "remove", "--force", str(worktree.folder))
 
 
 def test_every_plot_can_be_shown(copy: Copy) -> None:

@@ -83,7 +83,6 @@ def caller(game_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         (made.root / "stacks/test.yaml").write_text(yaml.safe_dump({"remote": remote}))
         use_stack("test", made.root)
         made.dvc("add", "--quiet", "data")
-        patch.setenv("PYTHONPATH", str(made.root))
         made.dvc("repro", "--quiet", "validate")
         made.publish()
         yield made
@@ -93,9 +92,7 @@ def caller(game_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def here(caller: Caller) -> Caller:
     """A copy whose training ran where it lies."""
     copy = Caller(Path(shutil.copytree(caller.root, caller.root.parent / "here", symlinks=True)))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(copy.root))
-        copy.dvc("repro", "--quiet", "--single-item", "train")
+    copy.dvc("repro", "--quiet", "--single-item", "train")
     return copy
 
 
@@ -114,7 +111,6 @@ def worker(ui: Any, caller: Caller, tmp_path_factory: pytest.TempPathFactory) ->
         "PREFECT_LOGGING_LEVEL": "INFO",
         "OMP_NUM_THREADS": "1",
     }
-    del environment["PYTHONPATH"]
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--name", POOL]
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=home, env=environment, stdout=log, stderr=subprocess.STDOUT)
@@ -131,7 +127,6 @@ def worker(ui: Any, caller: Caller, tmp_path_factory: pytest.TempPathFactory) ->
 def at_work(caller: Caller, worker: Path, api: Api, monkeypatch: pytest.MonkeyPatch) -> Caller:
     """The caller as working directory, where the server is known."""
     monkeypatch.chdir(caller.root)
-    monkeypatch.setenv("PYTHONPATH", str(caller.root))
     return caller
 
 
