@@ -1,5 +1,6 @@
 """Outputs that appear whole or not at all."""
 
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -8,14 +9,23 @@ from pathlib import Path
 
 from dobble.errors import OutputError
 
+_FICLONE = 0x40049409  # linux/fs.h; fcntl has no name for it
+
 
 @contextmanager
 def replaced_folder(target: Path) -> Iterator[Path]:
     """Yield an empty folder beside `target` that takes its place when the block ends without an error.
 
-    Until then, and after any error, `target` keeps what it had. An `OSError` that says why nothing can be
-    written (disk full, no permission) becomes an `OutputError`; the side folder is removed.
+    Until then, and after any error, `target` keeps what it had; a link stays, and where it leads is replaced.
+    An `OSError` that says why nothing can be written (disk full, no permission) becomes an `OutputError`; the
+    side folder is removed.
+
+    Raises:
+        OutputError: if the folder cannot be written, or `target` is a file, or a link that leads nowhere.
     """
+    target = followed(target)
+    if target.exists() and not target.is_dir():
+        raise OutputError(target, "a file is there: move it away, or name another folder")
     side = target.with_name(f".{target.name}.new")
     old = target.with_name(f".{target.name}.old")
     with _named_write_errors(target):
@@ -41,8 +51,9 @@ def replaced_folder(target: Path) -> Iterator[Path]:
 def replaced_file(target: Path) -> Iterator[Path]:
     """Yield a path beside `target` to write to; it takes the place of `target` when the block ends well.
 
-    Errors are treated as in `replaced_folder`.
+    Links and errors are treated as in `replaced_folder`.
     """
+    target = followed(target)
     side = target.with_name(f".{target.name}.new")
     with _named_write_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -55,12 +66,48 @@ def replaced_file(target: Path) -> Iterator[Path]:
             raise
 
 
-def link_or_copy(source: Path, target: Path) -> None:
-    """Give `target` the bytes of `source` without writing them twice where the file system allows it."""
+def followed(target: Path) -> Path:
+    """Give the place that a link leads to, which may be on a larger disk; any other path as it is.
+
+    Raises:
+        OutputError: if the link leads nowhere, as one to a disk that is not mounted does.
+    """
+    if not target.is_symlink():
+        return target
     try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
+        return target.resolve(strict=True)
+    except (OSError, RuntimeError) as error:
+        cure = "mount or make what it leads to, or remove the link"
+        problem = f"it is a link to {target.readlink()}, which is not there: {cure}"
+        raise OutputError(target, problem) from error
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give `target` the bytes of `source`, by a hard link if both lie in one project and file system.
+
+    A link that left the project would let an edit outside change pinned data, and let DVC make a file
+    outside read-only.
+    """
+    source = source.resolve()
+    if _project(source) == _project(target.resolve()):
+        with suppress(OSError):
+            os.link(source, target)
+            return
+    copy(source, target)
+
+
+def copy(source: Path, target: Path) -> None:
+    """Give a new file the bytes of `source`; file systems that can share the blocks until one is changed."""
+    with source.open("rb") as reading, target.open("xb") as writing:
+        try:
+            fcntl.ioctl(writing, _FICLONE, reading.fileno())
+        except OSError:
+            shutil.copyfileobj(reading, writing, 2**20)
+
+
+def _project(path: Path) -> Path | None:
+    """Give the folder above a path that DVC takes for a project."""
+    return next((folder for folder in path.parents if (folder / ".dvc").is_dir()), None)
 
 
 @contextmanager

@@ -73,15 +73,16 @@ def write_choice(path: str, choice: Choice) -> None:
     values: Dict[str, Any] = {"schema_version": SCHEMA_VERSION}
     values.update(choice._asdict())
     values["candidates"] = [dict(candidate._asdict()) for candidate in choice.candidates]
-    side = path + ".new"
+    target = os.path.realpath(path)  # a link stays
+    side = target + ".new"
     try:
-        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
         with open(side, "w", encoding="utf-8") as stream:
             json.dump(values, stream, indent=1, ensure_ascii=False)
             stream.write("\n")
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(side, path)
+        os.replace(side, target)
     except OSError as error:
         raise ChoiceError(path, "cannot be written ({})".format(error.strerror or error)) from None
 

@@ -174,13 +174,17 @@ def _film(detector: Detector, source: Source, path: str, seconds: Optional[float
 
 @contextmanager
 def _replaced(path: str) -> Iterator[str]:
-    """Yield a path of the same suffix to write to; it takes the place of `path` when all went well."""
-    folder, name = os.path.split(os.path.abspath(path))
+    """Yield a path of the same suffix to write to; it takes the place of `path` when all went well.
+
+    A link stays, and where it leads is replaced.
+    """
+    target = os.path.realpath(path)
+    folder, name = os.path.split(target)
     side = os.path.join(folder, ".new." + name)
     try:
         os.makedirs(folder, exist_ok=True)
         yield side
-        os.replace(side, path)
+        os.replace(side, target)
     except OSError as error:
         raise OutputError(path, "cannot be written ({})".format(error.strerror or error)) from None
     finally:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dobble.errors import OutputError
-from dobble.files import link_or_copy, replaced_file, replaced_folder
+from dobble.files import copy, link_or_copy, replaced_file, replaced_folder
 
 
 def write_folder(folder, **files):
@@ -183,10 +183,98 @@ def test_earlier_file_stays_when_writing_stops(tmp_path, stop, begun):
     assert contents(tmp_path) == {"out.json": "old"}
 
 
-def test_copy_has_the_bytes_of_its_source(tmp_path):
+@pytest.fixture
+def large_disk(tmp_path):
+    """A folder that `project/out` is a relative link to."""
+    write_folder(tmp_path / "disk" / "out", a="old")
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "out").symlink_to("../disk/out")
+    return tmp_path / "disk"
+
+
+def test_link_to_a_large_disk_stays_and_the_folder_there_is_replaced(tmp_path, large_disk):
+    target = tmp_path / "project" / "out"
+    with replaced_folder(target) as side:
+        assert side.parent == large_disk, "what is written must not fill the small disk first"
+        (side / "a").write_text("new")
+    assert target.readlink() == Path("../disk/out")
+    assert contents(large_disk / "out") == {"a": "new"}
+    assert [path.name for path in large_disk.iterdir()] == ["out"]
+
+
+def test_folder_behind_a_link_stays_when_writing_stops(tmp_path, large_disk):
+    with pytest.raises(KeyboardInterrupt):
+        write_half(tmp_path / "project" / "out", KeyboardInterrupt)
+    assert contents(tmp_path / "project" / "out") == {"a": "old"}
+    assert [path.name for path in large_disk.iterdir()] == ["out"]
+
+
+def test_link_in_the_place_of_a_file_stays_and_the_file_it_leads_to_is_replaced(tmp_path):
+    (tmp_path / "real.json").write_text("old")
+    (tmp_path / "link.json").symlink_to("real.json")
+    with replaced_file(tmp_path / "link.json") as side:
+        side.write_text("new")
+    assert (tmp_path / "link.json").readlink() == Path("real.json")
+    assert (tmp_path / "real.json").read_text() == "new"
+
+
+@pytest.mark.parametrize("leads_to", ["disk/not/mounted", "out"])
+@pytest.mark.parametrize("replaced", [replaced_file, replaced_folder])
+def test_link_that_leads_nowhere_is_refused_and_stays(tmp_path, replaced, leads_to):
+    target = tmp_path / "out"
+    target.symlink_to(leads_to)
+    cure = f"it is a link to {leads_to}, which is not there: mount or make what it leads to, or remove the"
+    with pytest.raises(OutputError, match=cure), replaced(target):
+        pass
+    assert target.readlink() == Path(leads_to)
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_file_in_the_place_of_a_folder_is_refused_and_stays(tmp_path):
+    (tmp_path / "out").write_text("somebody's own")
+    with pytest.raises(OutputError, match="a file is there: move it away"), replaced_folder(tmp_path / "out"):
+        pass
+    assert contents(tmp_path) == {"out": "somebody's own"}
+
+
+@pytest.fixture
+def project(tmp_path):
+    (tmp_path / "project" / ".dvc").mkdir(parents=True)
     (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8")
-    link_or_copy(tmp_path / "photo.jpg", tmp_path / "copy.jpg")
-    assert (tmp_path / "copy.jpg").read_bytes() == b"\xff\xd8"
+    (tmp_path / "project" / "photo.jpg").write_bytes(b"\xff\xd8")
+    return tmp_path / "project"
+
+
+@pytest.mark.parametrize("give", [copy, link_or_copy])
+def test_file_has_the_bytes_of_its_source(project, give):
+    give(project / "photo.jpg", project / "given.jpg")
+    assert (project / "given.jpg").read_bytes() == b"\xff\xd8"
+
+
+def test_photo_of_the_project_is_linked_within_it(project):
+    link_or_copy(project / "photo.jpg", project / "given.jpg")
+    assert (project / "given.jpg").samefile(project / "photo.jpg")
+
+
+@pytest.mark.parametrize("source", ["photo.jpg", "project/link.jpg", "project/folder/photo.jpg"])
+def test_photo_outside_the_project_is_never_linked_into_it(project, source):
+    (project / "link.jpg").symlink_to("../photo.jpg")
+    (project / "folder").symlink_to("..")
+    link_or_copy(project.parent / source, project / "given.jpg")
+    (project / "given.jpg").write_bytes(b"changed")
+    assert (project.parent / "photo.jpg").read_bytes() == b"\xff\xd8"
+    assert (project.parent / "photo.jpg").stat().st_nlink == 1
+
+
+def test_photo_of_one_project_is_never_linked_into_another(project):
+    (project / "inner" / ".dvc").mkdir(parents=True)
+    link_or_copy(project / "photo.jpg", project / "inner" / "given.jpg")
+    assert not (project / "inner" / "given.jpg").samefile(project / "photo.jpg")
+
+
+def test_copy_takes_the_place_of_no_file(project):
+    with pytest.raises(FileExistsError):
+        copy(project.parent / "photo.jpg", project / "photo.jpg")
 
 
 @pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="needs a second file system")

@@ -1,3 +1,4 @@
+import json
 import os
 import random
 import shutil
@@ -7,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from dobble.data.raw import import_export
 from dobble.errors import MissingInputError, PinnedDataError
 from dobble.pinned import check_pinned, outputs, pin
 
@@ -62,6 +65,20 @@ def dvc(verb: str, root: Path) -> str:
     command = [sys.executable, "-m", "dvc", verb]
     environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
     return subprocess.run(command, cwd=root, env=environment, stdout=-1, text=True, check=True).stdout
+
+
+def test_photos_that_were_imported_stay_apart_from_what_is_pinned(project: Path) -> None:
+    own = project / "own.jpg"
+    Image.new("RGB", (40, 30)).save(own)
+    row = {"data_row": {"id": "1", "external_id": "own.jpg"}, "projects": {"p": {"labels": []}}}
+    (project / "export.ndjson").write_text(json.dumps(row) + "\n")
+    shutil.rmtree(project / "data")
+    import_export(project / "export.ndjson", project, project / "data")
+    pin(project)
+    assert own.stat().st_mode & 0o200, "DVC makes the files of its cache read-only"
+    own.write_bytes(b"edited")
+    check_pinned(project)
+    assert not dvc("status", project).count("data.dvc")
 
 
 def test_untouched_data_passes_without_a_word(project: Path, capfd: pytest.CaptureFixture[str]) -> None:

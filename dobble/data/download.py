@@ -18,7 +18,7 @@ from dobble.data.labelbox import LabelboxSettings
 from dobble.data.patience import GaveUpError, PatientAdapter
 from dobble.data.photos import check_photo
 from dobble.errors import OutputError, PhotoError, UnreachableError
-from dobble.files import replaced_file
+from dobble.files import followed, replaced_file
 
 _EXPIRED = frozenset({400, 401, 403})
 
@@ -57,11 +57,11 @@ class PhotoStore:
     """The side folder of a data folder: downloads that are not yet in it, and hashes of those that are.
 
     It survives an interrupted fetch, so that the next one goes on where that one stopped. Use it in a `with`
-    block; two at a time are an error.
+    block; two at a time are an error. Where the data folder is a link it lies beside what that leads to.
     """
 
     def __init__(self, data: Path) -> None:
-        self._data = data
+        self._data = data = followed(data)
         self._side = data.with_name(f".{data.name}.fetch")
         self._known: dict[str, _Known] = {}
         self._found: dict[str, Path] = {}

@@ -13,7 +13,7 @@ from dobble.data.annotations import is_skipped, label_order, parse_row, read_row
 from dobble.data.names import PhotoNames
 from dobble.data.photos import check_photo
 from dobble.errors import ExportError, PhotoError
-from dobble.files import link_or_copy, replaced_folder
+from dobble.files import copy, replaced_folder
 
 JsonDict = dict[str, Any]
 
@@ -64,9 +64,9 @@ def import_export(export: Path, images: Path, out: Path, project: str | None = N
             names.add(photo.external_id, number)
             image = finder.find(photo.external_id)
             check_photo(image)
-            copy = side / "images" / photo.external_id
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            link_or_copy(image, copy)
+            target = side / "images" / photo.external_id
+            target.parent.mkdir(parents=True, exist_ok=True)
+            copy(image, target)  # never a link: the photo is somebody's own
             lines[photo.external_id] = export_line(canonical_row(row, project))
             boxes += len(photo.boxes)
             unlabelled += not photo.boxes

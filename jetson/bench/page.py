@@ -84,11 +84,12 @@ def write_page(path: str, result: Result) -> None:
     Raises:
         BenchmarkError: it cannot be written.
     """
+    target = os.path.realpath(path)  # a link stays
     try:
-        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-        with open(path + ".new", "w", encoding="utf-8") as stream:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with open(target + ".new", "w", encoding="utf-8") as stream:
             stream.write(render(result))
-        os.replace(path + ".new", path)
+        os.replace(target + ".new", target)
     except OSError as error:
         raise BenchmarkError(path, "cannot be written ({})".format(error.strerror or error)) from None
 

@@ -39,6 +39,13 @@ def test_a_choice_is_read_as_it_was_written(tmp_path, bundle, choice):
     assert os.listdir(os.path.dirname(path)) == ["choice.json"]
 
 
+def test_a_link_in_the_place_of_the_choice_stays(tmp_path, bundle, choice):
+    (tmp_path / "choice.json").symlink_to("kept.json")
+    write_choice(str(tmp_path / "choice.json"), choice)
+    assert (tmp_path / "choice.json").is_symlink()
+    assert read_choice(str(tmp_path / "kept.json"), bundle)[0] == choice
+
+
 def test_without_a_benchmark_there_is_no_choice(tmp_path, bundle):
     reason = "this device has not been benchmarked"
     assert read_choice(str(tmp_path / "choice.json"), bundle) == (None, reason)

@@ -43,6 +43,16 @@ def test_a_folder_becomes_a_folder_of_annotated_pictures(play, draw_table, tmp_p
     assert cv2.imread(str(tmp_path / "played" / "0.png")).shape == (792, 1280, 3)  # and a banner of 72 rows
 
 
+def test_a_link_in_the_place_of_the_picture_stays(play, draw_table, tmp_path):
+    cv2.imwrite(str(tmp_path / "table.png"), grey_table(draw_table, 1, 5))
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "match.jpg").symlink_to("disk/match.jpg")
+    done = play("table.png")
+    assert done.returncode == 0, done.stderr
+    assert os.readlink(str(tmp_path / "match.jpg")) == "disk/match.jpg"
+    assert os.listdir(str(tmp_path / "disk")) == ["match.jpg"]
+
+
 def test_a_video_becomes_a_video_of_as_many_frames(play, draw_table, tmp_path):
     code = cv2.VideoWriter_fourcc(*"MJPG")
     writer = cv2.VideoWriter(str(tmp_path / "video.avi"), code, 25, (1280, 720))

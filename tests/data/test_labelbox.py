@@ -76,6 +76,18 @@ def test_another_order_and_other_signatures_change_no_byte_and_fetch_no_photo(st
     assert (done.downloaded, standin.counts["photo"]) == (0, 0)
 
 
+def test_a_link_to_a_large_disk_stays_and_nothing_is_kept_beside_it(standin, tmp_path):
+    disk, small = tmp_path / "disk", tmp_path / "project"
+    (disk / "data").mkdir(parents=True)
+    small.mkdir()
+    (small / "data").symlink_to("../disk/data")
+    fetch("project1", small / "data", quick(standin))
+    assert (small / "data").is_symlink()
+    assert [path.name for path in small.iterdir()] == ["data"]
+    assert set(snapshot(disk / "data")) == {"export.ndjson", *(f"images/{name}" for name in PHOTOS)}
+    assert (disk / ".data.fetch/index.ndjson").is_file()
+
+
 def test_a_changed_label_changes_exactly_its_row(standin, fetched):
     before = snapshot(fetched)
     standin.label("project1", "deck00_card01.jpg", [("bird", 3.0, 4.0, 11.0, 14.0)])

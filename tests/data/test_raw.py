@@ -82,6 +82,25 @@ def test_photos_arrive_byte_for_byte_beside_a_sorted_export(given):
     assert [json.loads(line)["data_row"]["external_id"] for line in lines] == ["b.jpg", "deck/a.png"]
 
 
+def test_originals_are_copied_so_that_neither_side_changes_with_the_other(given):
+    original = given / "photos" / "b.jpg"
+    before = original.read_bytes()
+    (given / ".dvc").mkdir()  # even a folder of photos inside the project is somebody's own
+    run(given)
+    assert original.stat().st_nlink == 1
+    original.write_bytes(b"edited")
+    assert (given / "data" / "images" / "b.jpg").read_bytes() == before
+
+
+def test_relative_links_in_a_folder_of_photos_arrive_as_the_photos_they_lead_to(given):
+    (given / "photos" / "b.jpg").rename(given / "elsewhere.jpg")
+    (given / "photos" / "b.jpg").symlink_to("../elsewhere.jpg")
+    run(given)
+    arrived = given / "data" / "images" / "b.jpg"
+    assert not arrived.is_symlink()
+    assert arrived.read_bytes() == (given / "elsewhere.jpg").read_bytes()
+
+
 def test_export_of_another_day_gives_the_same_bytes(given):
     run(given)
     first = snapshot(given / "data")
