@@ -19,6 +19,10 @@ class PictureError(JetsonError):
         super().__init__("{}: {}".format(where, problem))
 
 
+class PictureTooLargeError(PictureError):
+    """A picture would take more memory or time than this device has for one."""
+
+
 class RuntimeMissingError(JetsonError):
     """The library that should run the network is not installed here."""
 

@@ -8,9 +8,10 @@ import cv2
 
 from jetson.arrays import Array
 from jetson.errors import PictureError, SourceError
+from jetson.pictures import LARGEST, read_picture
 
 WIDTH, HEIGHT = 1280, 720  # what a camera is asked for
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 CSI = (
     "nvarguscamerasrc sensor-id={sensor} ! video/x-raw(memory:NVMM), width={width}, height={height},"
     " framerate={fps}/1 ! nvvidconv flip-method=0 ! video/x-raw, format=BGRx ! videoconvert !"
@@ -46,20 +47,26 @@ class Pictures(Source):
         self._picture: Optional[Array] = None
 
     def read(self) -> Optional[Array]:
-        """See `Source.read`; a file that is no picture is passed over."""
+        """See `Source.read`; a file that is no picture is passed over.
+
+        Raises:
+            SourceError: none of the files is one.
+        """
         if self._turn % self._repeat == 0:
             self._picture = self._next_picture()
         self._turn += 1
         return self._picture
 
-    def _next_picture(self) -> Optional[Array]:
+    def _next_picture(self) -> Array:
+        problem = ""
         for _ in self._paths:
             path = self._paths[self._turn // self._repeat % len(self._paths)]
             try:
                 return read_picture(path)
-            except PictureError:
+            except PictureError as error:
+                problem = str(error)
                 self._turn += self._repeat
-        return None
+        raise SourceError(os.path.dirname(self._paths[0]), "holds no picture to show ({})".format(problem))
 
 
 class Capture(Source):
@@ -122,6 +129,7 @@ def open_video(path: str, again: bool = False) -> Capture:
     capture = cv2.VideoCapture(path)
     if not capture.isOpened():
         raise SourceError(path, "is no video or picture that OpenCV can read here")
+    _check_pixels(path, capture)
     fps = capture.get(cv2.CAP_PROP_FPS)
     return Capture(capture, interval=1.0 / fps if 1 <= fps <= 240 else 1 / 30.0, again=again)
 
@@ -130,26 +138,15 @@ def pictures_in(folder: str) -> List[str]:
     """Return the paths of a folder's pictures in the order of their names.
 
     Raises:
-        SourceError: there is none.
+        SourceError: there is none, or the folder cannot be read.
     """
-    names = sorted(name for name in os.listdir(folder) if name.lower().endswith(PICTURES))
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.lower().endswith(PICTURES))
+    except OSError as error:
+        raise SourceError(folder, "cannot be read ({})".format(error.strerror)) from None
     if not names:
         raise SourceError(folder, "holds no picture ({})".format(", ".join(PICTURES)))
     return [os.path.join(folder, name) for name in names]
-
-
-def read_picture(path: str) -> Array:
-    """Read a picture as uint8 [H, W, 3] BGR.
-
-    Raises:
-        PictureError: it is not there or is none.
-    """
-    if not os.path.isfile(path):
-        raise PictureError(path, "does not exist: check the name")
-    image = cv2.imread(path, cv2.IMREAD_COLOR) if os.path.getsize(path) else None
-    if image is None:
-        raise PictureError(path, "is no picture that OpenCV can decode")
-    return image
 
 
 def _open_usb(name: str, fps: float) -> Source:
@@ -167,6 +164,7 @@ def _open_usb(name: str, fps: float) -> Source:
         (cv2.CAP_PROP_BUFFERSIZE, 1),
     ):
         capture.set(setting, value)
+    _check_pixels(path, capture)
     return Capture(capture)
 
 
@@ -179,4 +177,14 @@ def _open_pipeline(name: str, fps: float) -> Source:
     if not capture.isOpened():
         problem = "GStreamer gives no frames: use JetPack's own OpenCV, and end a pipeline in appsink"
         raise SourceError(name, problem)
+    _check_pixels(name, capture)
     return Capture(capture)
+
+
+def _check_pixels(name: str, capture: Any) -> None:
+    """Refuse frames that would take more memory than uploads may."""
+    width, height = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+    if width * height > LARGEST:
+        capture.release()
+        problem = "gives frames of {} x {} pixels: scale them down to {} million at most"
+        raise SourceError(name, problem.format(width, height, LARGEST // 1000000))

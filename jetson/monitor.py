@@ -11,6 +11,7 @@ from collections import deque
 from types import TracebackType
 from typing import Any, Deque, Dict, List, Optional, Sequence, Type
 
+from jetson import log
 from jetson.children import child_environment, module_command
 from jetson.jtop_child import NOT_INSTALLED
 from jetson.sensors import Sample, Sensors
@@ -43,6 +44,7 @@ class Monitor:
         back_off: Sequence[float] = BACK_OFF,
     ) -> None:
         self._interval = interval
+        self._patience = patience
         self._sensors = Sensors(root)
         self._child = _JtopChild(interval, patience, tuple(back_off))
         self._samples: Deque[Sample] = deque(maxlen=KEPT)
@@ -89,12 +91,19 @@ class Monitor:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self._child.care()
-            for sample in self._child.take():
-                self._keep(sample, "jtop")
-            if not self._child.answers():
-                self._keep(self._sensors.read(), "ina3221")
-            self._stop.wait(self._interval)
+            try:
+                self._sample()
+                self._stop.wait(self._interval)
+            except Exception as error:  # noqa: BLE001 - whoever is measured must not suffer for it
+                log.say_error("monitor", error)
+                self._stop.wait(self._patience)
+
+    def _sample(self) -> None:
+        self._child.care()
+        for sample in self._child.take():
+            self._keep(sample, "jtop")
+        if not self._child.answers():
+            self._keep(self._sensors.read(), "ina3221")
 
     def _keep(self, sample: Sample, source: str) -> None:
         if sample.power_mw is None and source == "jtop":

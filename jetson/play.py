@@ -15,9 +15,10 @@ from jetson.bundle import Bundle, load_bundle
 from jetson.detect import Detector
 from jetson.draw import draw_match, draw_table
 from jetson.errors import OutputError, SourceError
-from jetson.frames import PICTURES, Source, is_camera, open_source, open_video, pictures_in, read_picture
+from jetson.frames import PICTURES, Source, is_camera, open_source, open_video, pictures_in
 from jetson.game import Match, play
 from jetson.live.runtime import SharedRunner, runtime_order
+from jetson.pictures import read_picture
 from jetson.table import play_table, read_photo_of_card
 
 CODECS = {".avi": "MJPG", ".mp4": "mp4v"}  # the first is built into OpenCV

@@ -9,7 +9,7 @@ import sys
 import threading
 from typing import Optional
 
-from jetson import home
+from jetson import home, log
 from jetson.bundle import load_bundle
 from jetson.errors import ServerError
 from jetson.live.routes import Routes
@@ -67,16 +67,15 @@ def run(arguments: argparse.Namespace) -> int:
         )
         server.answer_with(functools.partial(Routes, service))
         threading.Thread(target=server.serve_forever, args=(0.1,), name="http", daemon=True).start()
-        sys.stdout.write("serving http://{}:{}/\n".format(arguments.host, server.server_address[1]))
-        sys.stdout.flush()
+        log.write(sys.stdout, "serving http://{}:{}/".format(arguments.host, server.server_address[1]))
         _tick(service, stop)
         notify("STOPPING=1")
         server.shutdown()
         ended = service.close()
+    log.close()
     if service.player.failure is not None and not stop.is_set():
         raise service.player.failure
     if not ended:  # a driver hangs, and its thread must not keep the process
-        sys.stderr.flush()
         os._exit(0)
     return 0
 

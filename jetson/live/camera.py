@@ -1,12 +1,12 @@
 """Turns a source into its newest frame, in a thread that opens the source again whenever it is lost."""
 
-import sys
 import threading
 import time
 from typing import Callable, NamedTuple, Optional
 
+from jetson import log
 from jetson.arrays import Array
-from jetson.errors import SourceError
+from jetson.errors import JetsonError, SourceError
 from jetson.frames import Source
 from jetson.live.latest import Latest
 
@@ -27,6 +27,7 @@ class Camera:
         frames: the newest frame.
         captured: number of frames so far.
         lost: how often the source was lost after it had given frames.
+        errors: how often it failed in a way that nobody had foreseen.
         problem: why there is no source now, or None.
         heartbeat: when the source last answered, be it with a failure: a driver that hangs lets this age.
     """
@@ -36,6 +37,7 @@ class Camera:
         self.frames: Latest[Frame] = Latest()
         self.captured = 0
         self.lost = 0
+        self.errors = 0
         self.problem: Optional[str] = "not opened yet"
         self.heartbeat = time.monotonic()
         self._opener = opener
@@ -56,15 +58,17 @@ class Camera:
 
     def _run(self) -> None:
         while not self._stop.is_set():
+            before = self.captured
             try:
                 source = self._opener()
-            except SourceError as error:
-                self._say(str(error))
-            else:
                 try:
                     self._read(source)
                 finally:
                     source.close()
+            except Exception as error:  # noqa: BLE001 - drivers raise what they like, and may work again later
+                self.lost += self.captured > before
+                self.errors += not isinstance(error, JetsonError)
+                self._say(error)
             self.heartbeat = time.monotonic()
             self._stop.wait(RETRY_SECONDS)
 
@@ -75,12 +79,10 @@ class Camera:
             image = source.read()
             self.heartbeat = time.monotonic()
             if image is None:
-                self.lost += not first
-                self._say("{}: gives no frames".format(self.name))
-                return
+                raise SourceError(self.name, "gives no frames")
             if first:
                 self.problem = None
-                sys.stderr.write("camera: {} gives {} x {}\n".format(self.name, *image.shape[1::-1]))
+                log.say("camera: {} gives {} x {}".format(self.name, *image.shape[1::-1]))
             first = False
             self.captured += 1
             self.frames.put(Frame(image, self.heartbeat))
@@ -88,7 +90,8 @@ class Camera:
                 due = max(due + source.interval, self.heartbeat)
                 self._stop.wait(due - time.monotonic())
 
-    def _say(self, problem: str) -> None:
+    def _say(self, error: Exception) -> None:
+        problem = log.describe(error)
         if problem != self.problem:  # once, not at every try
-            sys.stderr.write("camera: {}\n".format(problem))
+            log.say_error("camera", error)
         self.problem = problem

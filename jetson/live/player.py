@@ -1,6 +1,5 @@
 """Turns the newest frames into answers and rounds, in a thread that never looks at an older frame."""
 
-import sys
 import threading
 import time
 from collections import deque
@@ -8,6 +7,7 @@ from typing import Deque, NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from jetson import log
 from jetson.detect import Detector
 from jetson.errors import JetsonError
 from jetson.live.camera import Camera, Frame
@@ -33,6 +33,7 @@ class Player:
     Attributes:
         played: the newest answer.
         count: number of frames played so far.
+        errors: how often a frame failed in a way that nobody had foreseen.
         rounds: pairs of cards seen so far; changed by the thread alone.
         ready: set once the network has run.
         failure: why it could not even start, or None.
@@ -43,6 +44,7 @@ class Player:
     def __init__(self, camera: Optional[Camera], detector: Detector) -> None:
         self.played: Latest[Played] = Latest()
         self.count = 0
+        self.errors = 0
         self.rounds = Rounds()
         self.ready = threading.Event()
         self.failure: Optional[JetsonError] = None
@@ -73,6 +75,8 @@ class Player:
             self._detector.runner.infer(np.zeros((1, 3, side, side), np.float32))
         except JetsonError as error:
             self.failure = error
+        except Exception as error:  # noqa: BLE001 - the next run may work
+            self._stumble(error)
         self.ready.set()
         number = 0
         while self._camera is not None and not self._stop.is_set():
@@ -83,11 +87,16 @@ class Player:
             number, frame = newer
             try:
                 self._play(frame)
-            except JetsonError as error:
-                if str(error) != self.problem:
-                    sys.stderr.write("player: {}\n".format(error))
-                self.problem = str(error)
+            except Exception as error:  # noqa: BLE001 - the next frame may be another
+                self._stumble(error)
                 self._stop.wait(PAUSE_SECONDS)
+
+    def _stumble(self, error: Exception) -> None:
+        self.errors += not isinstance(error, JetsonError)
+        problem = log.describe(error)
+        if problem != self.problem:  # once, not at every frame
+            log.say_error("player", error)
+        self.problem = problem
 
     def _play(self, frame: Frame) -> None:
         table = play_table(self._detector, frame.image)

@@ -1,14 +1,13 @@
 """Turns a bundle and an order of runtimes into one runner for all threads, which outlives failures."""
 
 import queue
-import sys
 import threading
 import time
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, Callable, List, Optional, Sequence, Tuple
 
-from jetson import home
+from jetson import home, log
 from jetson.arrays import Array
 from jetson.bundle import Bundle
 from jetson.choice import read_choice
@@ -144,20 +143,20 @@ class SharedRunner(Runner):
                 self._runner = open_runner(name, self._bundle)
             except Exception as error:  # noqa: BLE001 - runtimes raise what they like, and the next may start
                 raise _BrokenError(error) from None
-            sys.stderr.write("runtime: {} ({})\n".format(name, self.reason))
+            log.say("runtime: {} ({})".format(name, self.reason))
         return self._runner
 
     def _give_up(self, name: str, problem: str) -> None:
         self.failures += 1
         self._next += 1
         self.reason = problem if name in problem else "{}: {}".format(name, problem)
-        sys.stderr.write("runtime: {}\n".format(self.reason))
+        log.say("runtime: {}".format(self.reason))
         broken, self._runner = self._runner, None
         try:
             if broken is not None:
                 broken.close()
         except Exception as error:  # noqa: BLE001 - it is being thrown away
-            sys.stderr.write("runtime: {} did not close ({})\n".format(name, error))
+            log.say("runtime: {} did not close ({})".format(name, error))
 
 
 class _BrokenError(Exception):

@@ -100,6 +100,7 @@ def metrics_text(service: Service, requests: Dict[int, int]) -> str:
     row, camera = measure(service), service.camera
     rows: List[Any] = [
         ("frames_played_total", "counter", service.player.count),
+        ("player_errors_total", "counter", service.player.errors),
         ("runtime_failures_total", "counter", service.runner.failures),
         ("healthy", "gauge", int(service.sick() is None)),
         ("frames_per_second", "gauge", row.fps),
@@ -115,6 +116,7 @@ def metrics_text(service: Service, requests: Dict[int, int]) -> str:
         rows += [
             ("frames_captured_total", "counter", camera.captured),
             ("camera_lost_total", "counter", camera.lost),
+            ("camera_errors_total", "counter", camera.errors),
             ("frame_age_seconds", "gauge", round(camera.age(), 3)),
         ]
     for status in sorted(requests):

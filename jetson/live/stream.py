@@ -7,11 +7,13 @@ from typing import Callable, Iterator, Optional, Tuple
 
 import cv2
 
+from jetson import log
 from jetson.arrays import Array
 from jetson.errors import RequestError
 from jetson.live.latest import Latest
 
 QUALITY = 75
+PAUSE_SECONDS = 1.0  # after a failure
 AGAIN_SECONDS = 2.0  # without a new picture the last one is sent again: a viewer who has left is noticed
 
 
@@ -85,11 +87,15 @@ class Stream:
         while True:
             with self._watched:
                 self._watched.wait_for(lambda: self._viewers > 0)
-            newer = self._fetch(number, 0.5)
-            if newer is None:
-                continue
-            number, picture = newer
-            self._jpegs.put(encode(picture, self._width))
+            try:
+                newer = self._fetch(number, 0.5)
+                if newer is None:
+                    continue
+                number = newer[0]
+                self._jpegs.put(encode(newer[1], self._width))
+            except Exception as error:  # noqa: BLE001 - the next picture may be another
+                log.say_error("stream", error)
+                time.sleep(PAUSE_SECONDS)
             due = max(due + self._interval, time.monotonic())
             time.sleep(max(0.0, due - time.monotonic()))
 

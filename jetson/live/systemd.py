@@ -11,8 +11,8 @@ def notify(message: str) -> None:
         return
     if address[0] == "@":
         address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-        try:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
             channel.sendto(message.encode("ascii"), address)
-        except OSError:
-            pass  # systemd is going down; there is nobody to tell
+    except OSError:
+        pass  # systemd is going down; there is nobody to tell

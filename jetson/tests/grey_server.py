@@ -61,14 +61,14 @@ def jpeg(picture):
 class Served:
     """A server in a process of its own."""
 
-    def __init__(self, arguments, **variables):
+    def __init__(self, arguments, log=subprocess.STDOUT, **variables):
         command = [sys.executable, "-u", os.path.abspath(__file__), "serve", "--port", "0"]
         environment = dict(os.environ, PYTHONPATH=ROOT, **variables)
         self.process = subprocess.Popen(
             command + arguments,
             env=environment,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=log,
             bufsize=0,  # what was not read as a line is left for `communicate`
         )
         self.said = ""
