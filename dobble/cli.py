@@ -13,6 +13,7 @@ from dobble.cli_models import app as models_app
 from dobble.cli_remote import app as remote_app
 from dobble.env import torchrun_place
 from dobble.errors import DobbleError, MissingInputError, ParameterError
+from dobble.held_output import held_output
 from dobble.own_code import run_own_code
 from jetson.errors import JetsonError
 
@@ -105,6 +106,7 @@ def upload(
 
 
 @app.command(rich_help_panel=STAGES)
+@held_output(VOC)
 def convert() -> None:
     """Turn data/ into Pascal VOC in build/voc."""
     from dobble.data.convert import convert as run
@@ -121,6 +123,7 @@ def convert() -> None:
 
 
 @app.command(rich_help_panel=STAGES)
+@held_output(SPLITS)
 def split() -> None:
     """Share the photos out to train, val and test by whole groups in build/splits."""
     from dobble.data.split import split as run
@@ -135,6 +138,7 @@ def split() -> None:
 
 
 @app.command(rich_help_panel=STAGES)
+@held_output(VALIDATION)
 def validate() -> None:
     """Look in labels, photos and splits for mistakes; build/validation tells and shows them."""
     from dobble.params import load_params
@@ -150,6 +154,7 @@ def validate() -> None:
 
 
 @app.command(rich_help_panel=STAGES)
+@held_output(TRAINED)
 def train() -> None:
     """Train the detector; build/train holds the best checkpoint and the history."""
     from dobble.params import load_params
@@ -173,6 +178,7 @@ def train() -> None:
 
 
 @app.command(rich_help_panel=STAGES)
+@held_output(BUNDLE)
 def export() -> None:
     """Export the checkpoint to build/bundle, which is all that a device needs."""
     from dobble.params import load_params
@@ -188,6 +194,7 @@ def export() -> None:
 
 
 @app.command(rich_help_panel=STAGES)
+@held_output(EVALUATION)
 def evaluate() -> None:
     """Measure the bundle on the test photos in build/evaluation."""
     from dobble.params import load_params

@@ -80,6 +80,22 @@ class ForeignCodeError(DobbleError):
         super().__init__(f"{running or 'other code'} would run instead of {own}: {cure}")
 
 
+class OutputBusyError(DobbleError):
+    """Another process writes the output of a stage; `holder` is its pid."""
+
+    def __init__(self, output: Path, holder: str) -> None:
+        cure = f"wait for its end, or end it (`kill {holder}`)"
+        super().__init__(f"{output} is being written by process {holder}: {cure}")
+        self.holder = holder
+
+
+class OrphanedError(DobbleError):
+    """Whoever wanted a result has ended, so that nobody may expect it any more."""
+
+    def __init__(self) -> None:
+        super().__init__("whoever started this has ended, so nothing is replaced: start it again")
+
+
 class LabelboxError(DobbleError):
     """Labelbox does not do what was asked."""
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dobble.errors import OutputError
+from dobble.processes import check_wanted
 
 _FICLONE = 0x40049409  # linux/fs.h; fcntl has no name for it
 
@@ -22,6 +23,7 @@ def replaced_folder(target: Path) -> Iterator[Path]:
 
     Raises:
         OutputError: if the folder cannot be written, or `target` is a file, or a link that leads nowhere.
+        OrphanedError: if DVC ran this and has ended in the meantime.
     """
     target = followed(target)
     if target.exists() and not target.is_dir():
@@ -36,6 +38,7 @@ def replaced_folder(target: Path) -> Iterator[Path]:
         side.mkdir(parents=True)
         try:
             yield side
+            check_wanted()
             if target.exists():
                 target.rename(old)
             side.rename(target)

@@ -109,6 +109,9 @@ def _checked(kind: _Kind, given: dict[str, object]) -> object:
 
 def _run(name: str, *arguments: object) -> None:
     if "PREFECT_API_URL" not in os.environ:
+        from flows.temporary_server import LeashedServer  # noqa: PLC0415 - takes seconds
+
+        LeashedServer()
         forget_old_runs(Path(os.environ["PREFECT_HOME"]))
     getattr(import_module(f"flows.{name}"), name)(*arguments)
 

@@ -22,6 +22,7 @@ from dobble.data.symbols import Floats, Pixels, Symbol, read_symbols, sample_sym
 from dobble.deck import Deck, make_deck
 from dobble.errors import DeckError, OutputError, ParameterError, SymbolError
 from dobble.files import replaced_folder
+from dobble.processes import end_with_parent
 
 Json = dict[str, Any]
 _Taken = TypeVar("_Taken")
@@ -244,6 +245,7 @@ _job: Callable[..., Any]
 def _start_worker(take: Callable[..., Any], studio: _Studio) -> None:
     # Ctrl-C reaches every process of the terminal; the parent alone answers it, by ending the pool
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
     cv2.setNumThreads(1)
     global _job  # noqa: PLW0603 - the one way to give a worker of a pool its state once
     _job = partial(take, studio)

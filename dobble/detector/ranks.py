@@ -1,8 +1,6 @@
 """Processes that `torchrun` starts to train one network together, each on its share of every batch."""
 
-import ctypes
 import logging
-import platform
 import re
 import signal
 import sys
@@ -19,6 +17,7 @@ from torch import Tensor, distributed, nn
 from dobble.env import torchrun_place
 from dobble.errors import DobbleError, TrainingError
 from dobble.params import TrainParams
+from dobble.processes import end_with_parent
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
@@ -116,7 +115,7 @@ def joined_ranks(wanted: str) -> Iterator[Ranks]:
     if place is None or place.size == 1:
         yield Ranks(_choose_device(wanted, 0))
         return
-    _end_with_the_parent()
+    end_with_parent()
     try:
         device = _choose_device(wanted, place.local_rank)
         if device.type == "cuda":
@@ -216,10 +215,3 @@ def _choose_device(wanted: str, local_rank: int) -> torch.device:
         cure = f"start {there} processes, or set train.device to cpu"
         raise TrainingError(f"process {local_rank} of this machine has no GPU, for there are {there}; {cure}")
     return torch.device("cuda")
-
-
-def _end_with_the_parent() -> None:
-    """Have the kernel end this process with its parent, which it would outlive in a session of its own."""
-    if platform.system() == "Linux":
-        set_death_signal = 1
-        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGTERM)
