@@ -10,6 +10,9 @@ from jetson.detect import CardReading, Detections
 
 FLOOR = 1e-4  # a symbol that the network missed outright must not rule out its card
 TINY = 1e-12
+UNSEEN = 0.01  # least probability of a printed symbol, to the doubt in the deck: three of eight may be missed
+DOUBT = -1.0  # `deck_fit` of two cards below which the deck is not used; one that fits as well as any is
+DECK, JOINT = "deck", "joint"
 SAME_SYMBOLS = 3  # without a deck: so many symbols seen on both cards are one card seen twice
 
 
@@ -23,6 +26,7 @@ class Match(NamedTuple):
         runner_up_probability: of that one.
         boxes: float32 [2, 4], the symbol on the first and on the second card, xyxy pixels of each picture.
         no_answer: why there is no answer, or None.
+        rule: by which it was played, `DECK` or `JOINT`.
     """
 
     symbol: int
@@ -31,11 +35,12 @@ class Match(NamedTuple):
     runner_up_probability: float
     boxes: Array
     no_answer: Optional[str]
+    rule: str
 
 
 def play(bundle: Bundle, first: CardReading, second: CardReading) -> Match:
-    """Name the symbol that two cards share, by the deck when the bundle knows it."""
-    probability, same = shared_symbol(bundle, first, second)
+    """Name the symbol that two cards share, by the deck when the bundle knows it and the cards are of it."""
+    probability, same, rule = shared_symbol(bundle, first, second)
     symbol, runner_up = (int(place) for place in np.argsort(-probability, kind="mergesort")[:2])
     match = Match(
         symbol=symbol,
@@ -44,19 +49,25 @@ def play(bundle: Bundle, first: CardReading, second: CardReading) -> Match:
         runner_up_probability=float(probability[runner_up]),
         boxes=np.stack([first.evidence.boxes[symbol], second.evidence.boxes[symbol]]),
         no_answer=None,
+        rule=rule,
     )
     return match._replace(no_answer=_why_not(bundle, first, second, same, match))
 
 
-def shared_symbol(bundle: Bundle, first: CardReading, second: CardReading) -> Tuple[Array, bool]:
-    """Return float64 [C], how probably each symbol is the shared one, and whether both show the same card."""
+def shared_symbol(bundle: Bundle, first: CardReading, second: CardReading) -> Tuple[Array, bool, str]:
+    """Return float64 [C], how probably each symbol is the shared one; whether the cards are one; the rule.
+
+    A deck that explains what is seen worse than eight symbols drawn by lot would is not used: a wrong deck
+    must never be worse than none.
+    """
     p1, p2 = first.evidence.probability, second.evidence.probability
-    if bundle.deck is None:
-        same = _look_the_same(first.detections, second.detections)
-        return match_joint(p1, p2, bundle.calibration.joint), same
-    deck = incidence(bundle.deck, len(bundle.labels))
-    probability, same_card = match_deck(p1, p2, deck, bundle.calibration.deck)
-    return probability, same_card > 0.5
+    if bundle.deck is not None:
+        deck = incidence(bundle.deck, len(bundle.labels))
+        if deck_fit(p1, deck) + deck_fit(p2, deck) >= DOUBT:
+            probability, same_card = match_deck(p1, p2, deck, bundle.calibration.deck)
+            return probability, same_card > 0.5, DECK
+    same = _look_the_same(first.detections, second.detections)
+    return match_joint(p1, p2, bundle.calibration.joint), same, JOINT
 
 
 def match_simple(first: Detections, second: Detections, n_classes: int) -> Optional[int]:
@@ -100,6 +111,33 @@ def match_deck(p1: Array, p2: Array, deck: Array, calibration: float) -> Tuple[A
     # Two different cards share s exactly when both have s: all pairs with s, less each card with itself.
     shared = np.maximum(first.dot(cards) * second.dot(cards) - (first * second).dot(cards), 0) + TINY
     return shared / shared.sum(), float(first.dot(second))
+
+
+def deck_fit(probability: Array, deck: Array) -> float:
+    """Return how much better the cards of a deck explain a reading than any cards would: a log Bayes factor.
+
+    The one hypothesis is any card of the deck, the other any card with as many symbols, all equally likely.
+    The mean over all such cards is an elementary symmetric polynomial, which its recurrence gives exactly.
+
+    Args:
+        probability: float [C], evidence for each symbol on the card, in [0, 1].
+        deck: bool [cards, C], which symbols are on which card.
+
+    Returns:
+        Above 0 if the deck explains it better.
+    """
+    seen = np.minimum(np.asarray(probability, np.float64) + UNSEEN, 1)
+    cards = np.asarray(deck, np.float64)
+    explained = np.log(seen).dot(cards.T)
+    best = explained.max()
+    by_deck = best + np.log(np.exp(explained - best).mean())
+    # Column k becomes the sum over all sets of k symbols of the product of their weights; with weights of 1
+    # that is the number of the sets.
+    sums = np.zeros((2, int(cards.sum(axis=1).max()) + 1))
+    sums[:, 0] = 1
+    for weights in np.column_stack([seen, np.ones_like(seen)])[:, :, None]:
+        sums[:, 1:] += weights * sums[:, :-1]
+    return float(by_deck - np.log(sums[0, -1] / sums[1, -1]))
 
 
 def pair_evidence(p1: Array, p2: Array) -> Array:

@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from contextlib import contextmanager
-from typing import Iterator, List, NamedTuple, Optional, Tuple
+from typing import Iterator, List, NamedTuple, Optional
 
 import cv2
 
@@ -16,7 +16,7 @@ from jetson.detect import Detector
 from jetson.draw import draw_match, draw_table
 from jetson.errors import OutputError, SourceError
 from jetson.frames import PICTURES, Source, is_camera, open_source, open_video, pictures_in
-from jetson.game import Match, play
+from jetson.game import JOINT, Match, play
 from jetson.live.runtime import SharedRunner, runtime_order
 from jetson.pictures import read_picture
 from jetson.table import play_table, read_photo_of_card
@@ -46,7 +46,7 @@ def play_images(detector: Detector, images: List[Array]) -> Outcome:
         first, second = detector.runner.each(lambda image: read_photo_of_card(detector, image), images)
         match = play(detector.bundle, first, second)
         picture = draw_match(images[0], images[1], match, labels)
-        return Outcome([describe(match, labels)], picture, match.no_answer is None)
+        return Outcome([describe(match, detector.bundle)], picture, match.no_answer is None)
     table = play_table(detector, images[0])
     if not table.rounds:
         picture = draw_table(images[0], table.cards, None, labels, table.no_answer)
@@ -54,18 +54,21 @@ def play_images(detector: Detector, images: List[Array]) -> Outcome:
     lines = []
     for played in table.rounds:
         pair = "cards {} and {} from the left: ".format(played.first + 1, played.second + 1)
-        lines.append((pair if len(table.cards) > 2 else "") + describe(played.match, labels))
+        lines.append((pair if len(table.cards) > 2 else "") + describe(played.match, detector.bundle))
     best = table.rounds[0].match
     return Outcome(lines, draw_table(images[0], table.cards, best, labels), best.no_answer is None)
 
 
-def describe(match: Match, labels: Tuple[str, ...]) -> str:
-    """Say the answer with its probability and the runner-up, or why there is none."""
+def describe(match: Match, bundle: Bundle) -> str:
+    """Say the answer, its probability, the runner-up, and a deck that was doubted; or why there is none."""
+    labels = bundle.labels
     if match.no_answer is not None:
         return "no answer: {}".format(match.no_answer)
-    return "{} ({:.1%}; next {} {:.1%})".format(
+    said = "{} ({:.1%}; next {} {:.1%})".format(
         labels[match.symbol], match.probability, labels[match.runner_up], match.runner_up_probability
     )
+    doubted = bundle.deck is not None and match.rule == JOINT
+    return said + (", without the deck, which these cards are not of" if doubted else "")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

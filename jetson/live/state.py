@@ -19,7 +19,7 @@ def match_values(match: Match, labels: Sequence[str], scale: Sequence[float] = (
 
     Returns:
         `symbol` and `boxes` are null without an answer; then `no_answer` says why, and the probabilities
-        are of the two likeliest symbols.
+        are of the two likeliest symbols. `rule` is `deck`, or `joint` where none is known or it does not fit.
     """
     answered = match.no_answer is None
     return {
@@ -29,12 +29,13 @@ def match_values(match: Match, labels: Sequence[str], scale: Sequence[float] = (
         "runner_up_probability": round(match.runner_up_probability, 4),
         "boxes": [_pixels(box * factor) for box, factor in zip(match.boxes, scale)] if answered else None,  # noqa: B905
         "no_answer": match.no_answer,
+        "rule": match.rule,
     }
 
 
 def silence(reason: str) -> Dict[str, Any]:
     """Return what `match_values` does where there were not two cards to play."""
-    keys = ("symbol", "probability", "runner_up", "runner_up_probability", "boxes")
+    keys = ("symbol", "probability", "runner_up", "runner_up_probability", "boxes", "rule")
     values: Dict[str, Any] = {key: None for key in keys}
     values["no_answer"] = reason
     return values

@@ -6,7 +6,7 @@ from jetson.draw import ANSWER, SILENCE, draw_match, draw_table
 from jetson.game import Match
 
 BOXES = np.array([[40, 60, 100, 120], [20, 30, 50, 80]], np.float32)
-MATCH = Match(3, 0.93, 1, 0.05, BOXES, None)
+MATCH = Match(3, 0.93, 1, 0.05, BOXES, None, "joint")
 
 
 def grey(height=240, width=240):

@@ -1,3 +1,5 @@
+from itertools import combinations
+
 import numpy as np
 import pytest
 
@@ -159,6 +161,36 @@ def test_a_close_race_gives_no_answer_and_names_both(write_bundle):
     assert (match.symbol, match.runner_up) == (0, 1)
     assert match.probability == pytest.approx(0.6)
     assert match.runner_up_probability == pytest.approx(0.4)
+
+
+def test_a_deck_explains_its_own_card_better_than_any_three_symbols_and_another_card_worse(fano):
+    deck = game.incidence(fano, 7)
+    own = np.array(card(fano[0], strong=1.0, weak=0.0))
+    # its card 1 and the other six 0.01 squared each, in the mean of 7; all 35 sets of three: 1 + 12 of 0.01,
+    # 18 of 0.0001 and 4 of 0.000001
+    expected = np.log((1 + 6e-4) / 7) - np.log((1 + 12e-2 + 18e-4 + 4e-6) / 35)
+    assert game.deck_fit(own, deck) == pytest.approx(expected, rel=1e-9)
+    other = next(three for three in combinations(range(7), 3) if three not in set(fano))
+    # three cards have two of its symbols, three have one, one has none
+    expected = np.log((3e-2 + 3e-4 + 1e-6) / 7) - np.log((1 + 12e-2 + 18e-4 + 4e-6) / 35)
+    assert game.deck_fit(np.array(card(other, 1.0, 0.0)), deck) == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_wrong_deck_is_never_worse_than_none(write_bundle):
+    """Every pair of cards of another deck, read perfectly, is answered as without a deck."""
+    bundle = load_bundle(write_bundle())
+    swapped = {0: 1, 1: 0}
+    others = [tuple(sorted(swapped.get(symbol, symbol) for symbol in symbols)) for symbols in bundle.deck]
+    foreign = [symbols for symbols in others if symbols not in set(bundle.deck)]
+    assert len(foreign) == 4  # of the lines through one of the two points, all but the one through both
+    for first, second in combinations(foreign, 2):
+        readings = reading(card(first)), reading(card(second))
+        played = game.play(bundle, *readings)
+        assert played.rule == game.JOINT
+        alone = game.play(bundle._replace(deck=None), *readings)
+        assert (played.symbol, played.probability, played.no_answer) == (
+            alone.symbol, alone.probability, alone.no_answer,
+        )  # fmt: skip
 
 
 def test_calibration_finds_the_exponent_that_makes_three_of_four_a_probability_of_three_quarters():

@@ -18,7 +18,7 @@ def table(cards, no_answer=None):
         labels = np.array(card, np.int64)
         evidence = Evidence(np.zeros(7), np.zeros((7, 4), np.float32))
         readings.append(CardReading(Detections(np.zeros((3, 4)), np.ones(3), labels), evidence))
-    rounds = [Round(0, 1, Match(cards[0][0], 0.99, 1, 0.01, BOXES, no_answer))] if cards else []
+    rounds = [Round(0, 1, Match(cards[0][0], 0.99, 1, 0.01, BOXES, no_answer, "deck"))] if cards else []
     return Table([], readings, rounds, None)
 
 

@@ -130,7 +130,7 @@ function words() {
     if (!match) return ["silent", "Waiting for the camera", ""];
     if (!match.symbol) return ["silent", match.probability === null ? "Lay down two cards" : "Not sure", match.no_answer];
     const next = `next ${match.runner_up} ${percent(match.runner_up_probability)}`;
-    return ["found", match.symbol, `${percent(match.probability)} sure · ${next} · ${Math.round(state.latency_ms)} ms`];
+    return ["found", match.symbol, `${percent(match.probability)} sure · ${next} · ${match.rule} rule · ${Math.round(state.latency_ms)} ms`];
   }
   if (game.phase === "open") return ["asking", "Which symbol is on both cards?", "The machine knows. It gives you a head start."];
   if (game.phase === "waiting") return ["silent", "Lay down two new cards", "A new pair starts the round."];
