@@ -11,7 +11,7 @@ from jetson.detect import CardReading, Detections
 FLOOR = 1e-4  # a symbol that the network missed outright must not rule out its card
 TINY = 1e-12
 UNSEEN = 0.01  # least probability of a printed symbol, to the doubt in the deck: three of eight may be missed
-DOUBT = -1.0  # `deck_fit` of two cards below which the deck is not used; one that fits as well as any is
+DOUBT = 2.0  # `deck_fit` of two cards together below which the deck is not used
 DECK, JOINT = "deck", "joint"
 SAME_SYMBOLS = 3  # without a deck: so many symbols seen on both cards are one card seen twice
 

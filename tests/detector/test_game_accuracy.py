@@ -17,7 +17,7 @@ def bundle(deck=None, match_probability=0.0):
         folder="",
         model="",
         model_sha256="",
-        labels=("anchor", "bird", "cactus"),
+        labels=("anchor", "bird", "cactus", "dog", "eye", "fire", "ghost"),
         deck=deck,
         input_name="input_0",
         input_size=320,
@@ -33,7 +33,9 @@ def reading(seen, probability):
     scores = np.array([score for _, score in seen], dtype=np.float32)
     labels = np.array([label for label, _ in seen], dtype=np.int64)
     detections = Detections(np.zeros((len(seen), 4), np.float32), scores, labels)
-    return CardReading(detections, Evidence(np.array(probability), np.zeros((3, 4), np.float32)))
+    return CardReading(
+        detections, Evidence(np.array(probability), np.zeros((len(probability), 4), np.float32))
+    )
 
 
 @pytest.fixture
@@ -95,12 +97,18 @@ def test_game_of_a_single_photo_is_won_by_nobody():
     assert game.accuracy == {"simple": 0, "joint": 0, "deck": 0}
 
 
-def test_each_rule_wins_the_pairs_that_its_view_allows(readings):
+def test_each_rule_wins_the_pairs_that_its_view_allows():
     # Naive: 0-1 and 1-2 are won; 0-2 has no symbol detected on both.
-    # Joint: 0-1 .72, 1-2 .63 are won; 0-2 names symbol 0 (.9 * .6) before 1 (.4 * .8).
+    # Joint: 0-1 .80, 1-2 .70 are won; 0-2 names symbol 0 (1.0 * .4) before 1 (.4 * .9).
     # Deck: the cards are told apart, so all are won.
-    game = play_pairs(bundle(DECK), CARDS, readings)
-    assert game.pairs.tolist() == [[0, 1, 0], [0, 2, 1], [1, 2, 2]]
+    plane = ((0, 1, 2), (0, 3, 4), (0, 5, 6), (1, 3, 5), (1, 4, 6), (2, 3, 6), (2, 4, 5))
+    seen = [
+        reading([(0, 0.9), (2, 0.9)], [1.0, 0.4, 1.0, 0.0, 0.0, 0.0, 0.0]),
+        reading([(4, 0.9), (0, 0.8), (3, 0.7)], [0.8, 0.0, 0.0, 0.7, 0.9, 0.0, 0.0]),
+        reading([(3, 0.9), (5, 0.9), (1, 0.8)], [0.4, 0.9, 0.0, 1.0, 0.0, 1.0, 0.0]),
+    ]
+    game = play_pairs(bundle(plane), [set(plane[0]), set(plane[1]), set(plane[3])], seen)
+    assert game.pairs.tolist() == [[0, 1, 0], [0, 2, 1], [1, 2, 3]]
     assert {rule: won.tolist() for rule, won in game.won.items()} == {
         "simple": [True, False, True],
         "joint": [True, False, True],
