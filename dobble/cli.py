@@ -30,6 +30,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 SOURCES, STAGES, USE = "Sources of data/", "Stages (run by `dvc repro`)", "Use"
+_Replace = Annotated[
+    bool, typer.Option("--replace", help="Replace what the folder holds, even what DVC cannot bring back.")
+]
 
 
 @app.command(rich_help_panel=SOURCES)
@@ -43,16 +46,17 @@ def sample(
     decks: Annotated[int, typer.Option(help="Photo sessions, each with every card once.")] = 10,
     frames: Annotated[int, typer.Option(help="Frames to render with --table.")] = 60,
     seed: Annotated[int, typer.Option(help="Another seed gives other photos.")] = 0,
+    replace: _Replace = False,
 ) -> None:
     """Render labelled photos of a sample deck, or of a deck with your own symbols."""
     from dobble.data.sample import render_photos, render_tables
 
     if table:
         target = out or Path("tables")
-        done = render_tables(target, symbols=symbols, frames=frames, seed=seed)
+        done = render_tables(target, symbols=symbols, frames=frames, seed=seed, replace=replace)
     else:
         target = out or DATA
-        done = render_photos(target, symbols=symbols, decks=decks, seed=seed)
+        done = render_photos(target, symbols=symbols, decks=decks, seed=seed, replace=replace)
     print(f"{target}: {done.photos} photos, {done.boxes} boxes, {done.symbols} symbols")
 
 
@@ -63,11 +67,12 @@ def import_(
     *,
     out: Annotated[Path, typer.Option(help="Folder to write.")] = DATA,
     project: Annotated[str | None, typer.Option(help="Project id, if rows carry labels of several.")] = None,
+    replace: _Replace = False,
 ) -> None:
     """Take an existing Labelbox export and its photos as data/."""
     from dobble.data.raw import import_export
 
-    done = import_export(export, images, out, project=project)
+    done = import_export(export, images, out, project=project, replace=replace)
     print(f"{out}: {done.photos} photos, {done.boxes} boxes, {done.unlabelled} rows without labels")
 
 
@@ -76,11 +81,12 @@ def fetch(
     *,
     project: Annotated[str, typer.Option(help="Project id, from its address in Labelbox.")],
     out: Annotated[Path, typer.Option(help="Folder to write.")] = DATA,
+    replace: _Replace = False,
 ) -> None:
     """Take a labelled Labelbox project as data/; the key comes from LABELBOX_API_KEY."""
     from dobble.data.fetch import fetch as run
 
-    done = run(project, out)
+    done = run(project, out, replace=replace)
     print(
         f"{out}: {done.photos} photos ({done.downloaded} new), {done.boxes} boxes,"
         f" {done.unlabelled} rows without labels"

@@ -208,6 +208,15 @@ class PinnedDataError(DobbleError):
 
     def __init__(self, problem: str, cure: str) -> None:
         super().__init__(f"pinned data differs: {problem}; {cure}")
+        self.problem = problem
+
+
+class ReplaceDataError(DobbleError):
+    """Data would be lost, or others take their place unasked; `held` says what is there."""
+
+    def __init__(self, folder: Path | str, held: str, why: str, cure: str) -> None:
+        super().__init__(f"{folder} holds {held}; {why}: {cure}")
+        self.held = held
 
 
 class AnswersError(DobbleError):

@@ -85,7 +85,7 @@ def check_pinned(root: Path = Path()) -> None:
     # DVC has the last word: it knows of files that .dvcignore leaves out.
     if listing_name(here) != pinned.name and _dvc(["status", "--quiet", DATA_PIN], root):
         raise PinnedDataError(_difference(here, cached), "run `dobble pin` to accept it")
-    if not cached.is_file() and (problem := _dvc(["commit", "--quiet", "--force", DATA_PIN], root)):
+    if not _is_whole(cached) and (problem := _dvc(["commit", "--quiet", "--force", DATA_PIN], root)):
         raise DvcError("dvc commit", problem)
 
 
@@ -108,6 +108,14 @@ def _data_output(root: Path) -> Output:
         if output.path == DATA:
             return output
     raise MissingInputError(root / DATA_PIN, "run `dobble pin` to pin data/")
+
+
+def _is_whole(listing: Path) -> bool:
+    """Say whether the cache has a folder's list and everything that it lists."""
+    files = listing.parent.parent
+    return listing.is_file() and all(
+        (files / name[:2] / name[2:]).is_file() for name in members(listing.read_bytes()).values()
+    )
 
 
 def _difference(here: dict[str, str], cached: Path) -> str:

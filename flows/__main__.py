@@ -23,6 +23,7 @@ app = typer.Typer(
 
 
 class _Kind(StrEnum):
+    PINNED = "pinned"
     SAMPLE = "sample"
     LABELBOX = "labelbox"
     EXPORT = "export"
@@ -33,6 +34,9 @@ _Project = Annotated[str | None, typer.Option(help="Labelbox project id.")]
 _Export = Annotated[str | None, typer.Option(help="Labelbox export file.")]
 _Images = Annotated[str | None, typer.Option(help="Folder with the export's photos.")]
 _Symbols = Annotated[str | None, typer.Option(help="Folder with your own symbols, for --source sample.")]
+_Replace = Annotated[
+    bool | None, typer.Option("--replace", help="Replace data/ even if DVC could not bring it back.")
+]
 _Decks = Annotated[int | None, typer.Option(help="Photo sessions to render, for --source sample.")]
 
 
@@ -42,18 +46,20 @@ def _with_source(name: str, says: str) -> None:
     @app.command(name, help=says)
     def run(
         *,
-        source: _Source = _Kind.SAMPLE,
+        source: _Source = _Kind.PINNED,
         project: _Project = None,
         export: _Export = None,
         images: _Images = None,
         symbols: _Symbols = None,
         decks: _Decks = None,
+        replace: _Replace = None,
     ) -> None:
         given = {"project": project, "file": export, "images": images, "symbols": symbols, "decks": decks}
+        given["replace"] = replace
         _run(name, _checked(source, {key: value for key, value in given.items() if value is not None}))
 
 
-_with_source("data", "Fetch, pin, run every stage before training, push.")
+_with_source("data", "Fetch and pin, or take what is pinned; run every stage before training; push.")
 _with_source("pipeline", "Run data, then training.")
 _with_source("nightly", "Fetch, and train only if the data is new.")
 
@@ -92,9 +98,10 @@ def ui_stop() -> None:
 def _checked(kind: _Kind, given: dict[str, object]) -> object:
     from pydantic import BaseModel, ValidationError  # noqa: PLC0415
 
-    from flows.sources import Export, Labelbox, Sample  # noqa: PLC0415 - takes seconds
+    from flows.sources import Export, Labelbox, Pinned, Sample  # noqa: PLC0415 - takes seconds
 
     models: dict[_Kind, type[BaseModel]] = {
+        _Kind.PINNED: Pinned,
         _Kind.SAMPLE: Sample,
         _Kind.LABELBOX: Labelbox,
         _Kind.EXPORT: Export,

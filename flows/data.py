@@ -7,20 +7,24 @@ from prefect import flow
 from dobble.pinned import DATA
 from dobble.results import RESULT_STAGES
 from dobble.stages import following, read_stages
-from flows.sources import SAMPLE, Source, fetch, pin
+from flows.sources import PINNED, Pinned, Source, fetch, pin
 from flows.stages import run_stages
-from flows.transfer import push
+from flows.transfer import compare_with_pin, pull, push
 
 
 @flow
-def data(source: Source = SAMPLE) -> None:
-    """Fetch, pin, run every stage that comes before training, push.
+def data(source: Source = PINNED) -> None:
+    """Fetch and pin, or take what is pinned; run every stage that comes before training; push.
 
     Args:
         source: where the labelled photos come from.
     """
-    fetch(source)
-    pin()
+    if isinstance(source, Pinned):
+        pull()
+        compare_with_pin()
+    else:
+        fetch(source)
+        pin()
     stages = read_stages()
     later = following(stages, RESULT_STAGES[0])
     earlier = [stage for stage in stages if stage not in later]

@@ -5,12 +5,12 @@ from prefect.states import Completed
 
 from dobble.lineage import is_made_of_pinned_data
 from flows.data import data
-from flows.sources import SAMPLE, Source
+from flows.sources import PINNED, Source
 from flows.training import training
 
 
 @flow
-def nightly(source: Source = SAMPLE) -> State[None]:
+def nightly(source: Source = PINNED) -> State[None]:
     """Fetch, and train only if the pinned data is not what the last training was made of.
 
     Args:

@@ -3,12 +3,12 @@
 from prefect import flow
 
 from flows.data import data
-from flows.sources import SAMPLE, Source
+from flows.sources import PINNED, Source
 from flows.training import training
 
 
 @flow
-def pipeline(source: Source = SAMPLE) -> None:
+def pipeline(source: Source = PINNED) -> None:
     """Run `data`, then `training`.
 
     Args:

@@ -15,7 +15,19 @@ class _Source(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Sample(_Source):
+class Pinned(_Source):
+    """What `data.dvc` pins, as it is here or in the remote; nothing is fetched, nothing replaced."""
+
+    kind: Literal["pinned"] = "pinned"
+
+
+class _New(_Source):
+    replace: Annotated[
+        bool, Field(description="Replace data/ even if DVC could not bring it back, or is of another source.")
+    ] = False
+
+
+class Sample(_New):
     """The rendered sample deck, or a deck of your own symbols."""
 
     kind: Literal["sample"] = "sample"
@@ -24,14 +36,14 @@ class Sample(_Source):
     seed: Annotated[int, Field(ge=0, description="Another seed gives other photos.")] = 0
 
 
-class Labelbox(_Source):
+class Labelbox(_New):
     """A labelled Labelbox project; the key comes from LABELBOX_API_KEY of the worker."""
 
     kind: Literal["labelbox"] = "labelbox"
     project: Annotated[str, Field(min_length=1, description="Project id, from its address in Labelbox.")]
 
 
-class Export(_Source):
+class Export(_New):
     """An existing Labelbox export and its photos."""
 
     kind: Literal["export"] = "export"
@@ -40,29 +52,37 @@ class Export(_Source):
     project: Annotated[str | None, Field(description="If rows carry labels of several projects.")] = None
 
 
-Source = Sample | Labelbox | Export
-SAMPLE = Sample()
+Source = Pinned | Sample | Labelbox | Export
+PINNED = Pinned()
 
 
 @task(task_run_name="fetch {source.kind}", **PATIENT)
-def fetch(source: Source) -> None:
-    """Bring `data/` from its source; it changes whole or not at all."""
+def fetch(source: Sample | Labelbox | Export) -> None:
+    """Bring `data/` from its source; it changes whole or not at all.
+
+    Raises:
+        ReplaceDataError: if data would be lost, or others take their place, and `source` does not say so.
+    """
     out = Path(DATA)
     if isinstance(source, Labelbox):
         from dobble.data.fetch import fetch as fetch_project  # noqa: PLC0415 - takes seconds
 
-        fetched = fetch_project(source.project, out)
+        fetched = fetch_project(source.project, out, replace=source.replace)
         said = f"{fetched.photos} photos ({fetched.downloaded} new), {fetched.boxes} boxes"
     elif isinstance(source, Export):
         from dobble.data.raw import import_export  # noqa: PLC0415
 
-        imported = import_export(Path(source.file), Path(source.images), out, project=source.project)
+        imported = import_export(
+            Path(source.file), Path(source.images), out, source.project, replace=source.replace
+        )
         said = f"{imported.photos} photos, {imported.boxes} boxes"
     else:
         from dobble.data.sample import render_photos  # noqa: PLC0415
 
         symbols = None if source.symbols is None else Path(source.symbols)
-        rendered = render_photos(out, symbols=symbols, decks=source.decks, seed=source.seed)
+        rendered = render_photos(
+            out, symbols=symbols, decks=source.decks, seed=source.seed, replace=source.replace
+        )
         said = f"{rendered.photos} photos, {rendered.boxes} boxes, {rendered.symbols} symbols"
     get_run_logger().info("%s: %s", out, said)
 

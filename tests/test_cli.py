@@ -240,6 +240,11 @@ BAD_INPUTS: dict[str, tuple[Spoil, list[str], str]] = {
     "no metrics": (remove_metrics, ["summary"], r"metrics\.json does not exist: run `dvc repro`"),
     "class with one photo": (leave_a_class_one_photo, ["split"], r"class 'lonely' stands on one photo only"),
     "one symbol": (leave_one_symbol, ["sample", "--symbols", "symbols"], r"1 symbols make no deck: take 3"),
+    "data that nothing keeps": (
+        nothing,
+        ["sample", "--symbols", "symbols"],
+        r"data holds 28 photos, 28 rows of sample-deck; DVC does not keep them, and they would be lost",
+    ),
     "no decks": (nothing, ["sample", "--decks", "0"], r"decks must be at least 1, not 0"),
     "corrupt checkpoint": (cut_the_checkpoint, ["export"], r"checkpoint\.pt: is damaged or no checkpoint"),
     "bundle cut short": (
@@ -279,8 +284,8 @@ def test_outside_a_project_every_stage_says_where_to_run(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("arguments", "largest_file", "output"),
     [
-        (["sample", "--symbols", "symbols", "--decks", "1"], 10_000, "data"),
-        (["import", "data/export.ndjson", "data/images"], 5_000, "data"),
+        (["sample", "--symbols", "symbols", "--decks", "1", "--replace"], 10_000, "data"),
+        (["import", "data/export.ndjson", "data/images", "--replace"], 5_000, "data"),
         (["convert"], 500, "build/voc"),
         (["split"], 200, "build/splits"),
         (["play", PHOTO, OTHER, "--out", "shown.jpg"], 1_000, "shown.jpg"),

@@ -9,8 +9,9 @@ from dobble.data.download import Asset, PhotoStore, download
 from dobble.data.labelbox import LabelboxSettings, connect, export_rows
 from dobble.data.names import PhotoNames
 from dobble.data.raw import canonical_row, export_line
+from dobble.data.replacement import replaced_data
 from dobble.errors import ExportError, PhotoError
-from dobble.files import link_or_copy, replaced_folder
+from dobble.files import link_or_copy
 
 JsonDict = dict[str, Any]
 
@@ -25,7 +26,9 @@ class FetchSummary:
     downloaded: int
 
 
-def fetch(project_id: str, out: Path, settings: LabelboxSettings | None = None) -> FetchSummary:
+def fetch(
+    project_id: str, out: Path, settings: LabelboxSettings | None = None, *, replace: bool = False
+) -> FetchSummary:
     """Write a project's raw data into `out`, which appears whole or not at all.
 
     The same labels give the same bytes, in whatever order they come. Photos that an earlier fetch brought,
@@ -36,8 +39,10 @@ def fetch(project_id: str, out: Path, settings: LabelboxSettings | None = None) 
         project_id: as in the project's address in Labelbox.
         out: folder that gets `export.ndjson` and `images/<external id>`.
         settings: by default those of the environment.
+        replace: whether to replace data that DVC could not bring back, or that are of another project.
 
     Raises:
+        ReplaceDataError: if `out` holds such data.
         ApiKeyError, ProjectNotFoundError, EmptyProjectError, ExportFailedError, ExportUnfinishedError: if
             there is no export.
         ExportError: naming a row that cannot be used.
@@ -48,17 +53,8 @@ def fetch(project_id: str, out: Path, settings: LabelboxSettings | None = None) 
     settings = settings or LabelboxSettings.from_environment()
     client = connect(settings)
     with PhotoStore(out) as store:
-        for _ in range(settings.exports):
-            project = _read(export_rows(client, project_id, settings), project_id)
-            expired = download(project.assets, store, settings)
-            if expired is None:
-                break
-        if expired is not None:
-            host = expired.place.split("/")[2]
-            cure = "check in Labelbox that the photo can be seen"
-            problem = f"{host} refuses it, although its address comes from a new export: {cure}"
-            raise PhotoError(expired.name, problem)
-        with replaced_folder(out) as side:
+        with replaced_data(out, {project_id}, replace=replace) as side:
+            project = _download(client, project_id, store, settings)
             for asset in project.assets:
                 found, copy = store.find(asset), side / "images" / asset.name
                 if found is None:
@@ -76,6 +72,22 @@ class _Project:
     assets: list[Asset]
     boxes: int
     unlabelled: int
+
+
+def _download(client: Any, project_id: str, store: PhotoStore, settings: LabelboxSettings) -> _Project:
+    """Export a project, and again where addresses expire, until the store has all its photos."""
+    exports = 0
+    while True:
+        project = _read(export_rows(client, project_id, settings), project_id)
+        expired = download(project.assets, store, settings)
+        if expired is None:
+            return project
+        exports += 1
+        if exports == settings.exports:
+            host = expired.place.split("/")[2]
+            cure = "check in Labelbox that the photo can be seen"
+            problem = f"{host} refuses it, although its address comes from a new export: {cure}"
+            raise PhotoError(expired.name, problem)
 
 
 def _read(rows: list[JsonDict], project_id: str) -> _Project:

@@ -12,8 +12,9 @@ from tqdm import tqdm
 from dobble.data.annotations import is_skipped, label_order, parse_row, read_rows
 from dobble.data.names import PhotoNames
 from dobble.data.photos import check_photo
+from dobble.data.replacement import labelled_projects, replaced_data
 from dobble.errors import ExportError, PhotoError
-from dobble.files import copy, replaced_folder
+from dobble.files import copy
 
 JsonDict = dict[str, Any]
 
@@ -39,7 +40,9 @@ class ImportSummary:
     unlabelled: int
 
 
-def import_export(export: Path, images: Path, out: Path, project: str | None = None) -> ImportSummary:
+def import_export(
+    export: Path, images: Path, out: Path, project: str | None = None, *, replace: bool = False
+) -> ImportSummary:
     """Write raw data from an export of either generation into `out`, which appears whole or not at all.
 
     Args:
@@ -47,8 +50,10 @@ def import_export(export: Path, images: Path, out: Path, project: str | None = N
         images: folder with the photos, by external id or, where that is unique, by the last part of it.
         out: folder that gets `export.ndjson` and `images/<external id>`.
         project: id of the project whose labels are kept; needed if photos are labelled in more than one.
+        replace: whether to replace data that DVC could not bring back, or that are of other projects.
 
     Raises:
+        ReplaceDataError: if `out` holds such data.
         MissingInputError: if there is no such export.
         ExportError: naming the row that cannot be used.
         PhotoError: naming a photo that is missing, damaged, or there more than once.
@@ -58,7 +63,8 @@ def import_export(export: Path, images: Path, out: Path, project: str | None = N
     lines: dict[str, str] = {}
     boxes = unlabelled = 0
     projects: set[str] = set()
-    with replaced_folder(out) as side:
+    coming = labelled_projects(export) if project is None else {project}
+    with replaced_data(out, coming, replace=replace) as side:
         for number, row in tqdm(read_rows(export), desc="import", unit="photo", disable=None):
             photo = parse_row(export, number, row, "first", project)
             names.add(photo.external_id, number)

@@ -18,15 +18,16 @@ from tqdm import tqdm
 
 from dobble.data.raw import export_line
 from dobble.data.render import photo_of_card, photo_of_table
+from dobble.data.replacement import replaced_data
 from dobble.data.symbols import Floats, Pixels, Symbol, read_symbols, sample_symbols
 from dobble.deck import Deck, make_deck
 from dobble.errors import DeckError, OutputError, ParameterError, SymbolError
-from dobble.files import replaced_folder
 from dobble.processes import end_with_parent
 
 Json = dict[str, Any]
 _Taken = TypeVar("_Taken")
 
+_CARDS_PROJECT, _TABLES_PROJECT = "sample-deck", "sample-tables"
 _JPEG_QUALITY = 92
 _TABLES = 1_000_000  # in the place of a deck's number, so that no frame shares its seed with a photo
 
@@ -62,6 +63,7 @@ def render_photos(
     size: int = 480,
     seed: int = 0,
     workers: int | None = None,
+    replace: bool = False,
 ) -> SampleSummary:
     """Render every card of a deck once for each of `decks` photo sessions.
 
@@ -77,15 +79,17 @@ def render_photos(
         size: width and height of the photos in pixels.
         seed: another seed gives other photos.
         workers: processes; None takes one for each core.
+        replace: whether to replace data that DVC could not bring back, or that are not rendered.
 
     Raises:
+        ReplaceDataError: if `out` holds such data.
         ParameterError: if a number is too small.
         SymbolError: if the symbols cannot be used.
         OutputError: if `out` cannot be written.
     """
     _check(decks=(decks, 1), size=(size, 64), seed=(seed, 0), workers=(workers or 1, 1))
     deck, pictures = _deck(symbols)
-    with replaced_folder(out) as folder:
+    with replaced_data(out, {_CARDS_PROJECT}, replace=replace) as folder:
         studio = _Studio(deck, pictures, decks, size, seed, out, folder / "images")
         jobs = [(session, card) for session in range(decks) for card in range(len(deck.cards))]
         rows = _run(_take_photo, studio, jobs, workers)
@@ -100,6 +104,7 @@ def render_tables(
     frames: int = 60,
     seed: int = 0,
     workers: int | None = None,
+    replace: bool = False,
 ) -> SampleSummary:
     """Render frames of 1280x720 pixels with two, sometimes three or four cards on one table.
 
@@ -108,13 +113,14 @@ def render_tables(
     else null. Own symbols are shown by their last picture, the one that the fewest photos of cards show.
 
     Raises:
+        ReplaceDataError: if `out` holds something and `replace` is not set.
         ParameterError: if a number is too small.
         SymbolError: if the symbols cannot be used.
         OutputError: if `out` cannot be written.
     """
     _check(frames=(frames, 1), seed=(seed, 0), workers=(workers or 1, 1))
     deck, pictures = _deck(symbols)
-    with replaced_folder(out) as folder:
+    with replaced_data(out, {_TABLES_PROJECT}, replace=replace) as folder:
         studio = _Studio(deck, pictures, 1, 0, seed, out, folder / "images")
         taken = _run(_take_table, studio, [(frame,) for frame in range(frames)], workers)
         rows = [row for row, _ in taken]
@@ -190,7 +196,7 @@ def _take_photo(studio: _Studio, session: int, card: int) -> Json:
     photo = photo_of_card(shown, rng, studio.size)
     file = f"deck{session:02d}_card{card:02d}.jpg"
     _write_jpeg(studio.images / file, photo.image)
-    return data_row(file, photo.image, names, photo.boxes[0], "sample-deck")
+    return data_row(file, photo.image, names, photo.boxes[0], _CARDS_PROJECT)
 
 
 def _take_table(studio: _Studio, frame: int) -> tuple[Json, Json]:
@@ -209,7 +215,7 @@ def _take_table(studio: _Studio, frame: int) -> tuple[Json, Json]:
         ],
         "shared": deck.shared(*chosen) if number == 2 else None,
     }
-    return data_row(file, photo.image, names, np.concatenate(photo.boxes), "sample-tables"), table
+    return data_row(file, photo.image, names, np.concatenate(photo.boxes), _TABLES_PROJECT), table
 
 
 def _run(

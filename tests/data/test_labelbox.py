@@ -68,7 +68,7 @@ def test_a_project_becomes_an_export_and_its_photos_byte_for_byte(standin, tmp_p
 
 def test_another_order_and_other_signatures_change_no_byte_and_fetch_no_photo(standin, fetched):
     before = snapshot(fetched)
-    done = fetch("project1", fetched, quick(standin))
+    done = fetch("project1", fetched, quick(standin), replace=True)
     first, second = (json.loads(task["rows"].splitlines()[0]) for task in standin.tasks.values())
     assert first["data_row"]["row_data"] != second["data_row"]["row_data"]
     assert first["data_row"]["id"] != second["data_row"]["id"]
@@ -91,7 +91,7 @@ def test_a_link_to_a_large_disk_stays_and_nothing_is_kept_beside_it(standin, tmp
 def test_a_changed_label_changes_exactly_its_row(standin, fetched):
     before = snapshot(fetched)
     standin.label("project1", "deck00_card01.jpg", [("bird", 3.0, 4.0, 11.0, 14.0)])
-    fetch("project1", fetched, quick(standin))
+    fetch("project1", fetched, quick(standin), replace=True)
     after = snapshot(fetched)
     old, new = (files.pop("export.ndjson").splitlines() for files in (before, after))
     assert [number for number in range(3) if old[number] != new[number]] == [1]
@@ -106,7 +106,7 @@ def test_only_what_is_new_changed_or_damaged_is_fetched_again(standin, fetched):
     standin.projects["project1"]["rows"][
         standin._new_row({"row_data": standin._keep(picture(8), "new.jpg"), "external_id": "new.jpg"})
     ] = "label"
-    assert fetch("project1", fetched, quick(standin)).downloaded == 3
+    assert fetch("project1", fetched, quick(standin), replace=True).downloaded == 3
     assert damaged.read_bytes() == picture(0)
     assert (fetched / "images/deck00_card01.jpg").read_bytes() == picture(7)
     assert (fetched / "images/new.jpg").read_bytes() == picture(8)
@@ -117,9 +117,9 @@ def test_a_deleted_and_a_renamed_row_need_no_download(standin, fetched):
     rows = {row["external_id"]: key for key, row in standin.rows.items()}
     del standin.projects["project1"]["rows"][rows["deck00_card00.jpg"]]
     standin.rows[rows["deck00_card01.jpg"]]["external_id"] = "renamed.jpg"
-    assert fetch("project1", fetched, quick(standin)).downloaded == 0
+    assert fetch("project1", fetched, quick(standin), replace=True).downloaded == 0
     assert set(snapshot(fetched)) == {"export.ndjson", "images/renamed.jpg", "images/süd/deck01_card00.jpg"}
-    assert fetch("project1", fetched, quick(standin)).downloaded == 0
+    assert fetch("project1", fetched, quick(standin), replace=True).downloaded == 0
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_what_does_not_pass_is_one_line_and_the_earlier_data_stays(
     (tmp_path / "data/export.ndjson").write_text("the earlier one")
     standin.fail(where, fault, times=50)
     with pytest.raises(error, match=f"^[^\n]*{message}[^\n]*$") as raised:
-        fetch("project1", tmp_path / "data", quick(standin))
+        fetch("project1", tmp_path / "data", quick(standin), replace=True)
     assert "Signature" not in str(raised.value)
     assert snapshot(tmp_path / "data") == {"export.ndjson": b"the earlier one"}
     assert "lbox" not in capfd.readouterr().err
@@ -270,10 +270,10 @@ def test_the_sdk_leaves_no_temporary_file_behind(standin, tmp_path, monkeypatch)
     spool.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(spool))
     standin.fail("chunk", Fault(403), times=1)
-    fetch("project1", tmp_path / "data", quick(standin))
+    fetch("project1", tmp_path / "data", quick(standin), replace=True)
     standin.fail("chunk", Fault(403), times=9)
     with pytest.raises(ExportFailedError):
-        fetch("project1", tmp_path / "data", quick(standin))
+        fetch("project1", tmp_path / "data", quick(standin), replace=True)
     assert list(spool.iterdir()) == []
 
 
@@ -307,7 +307,7 @@ def test_an_interrupted_fetch_keeps_the_old_data_and_the_next_brings_only_the_re
         watcher = threading.Thread(target=interrupt)
         watcher.start()
         with pytest.raises(KeyboardInterrupt):
-            fetch("project1", tmp_path / "data", quick(standin))
+            fetch("project1", tmp_path / "data", quick(standin), replace=True)
         watcher.join()
         assert snapshot(tmp_path / "data") == {"export.ndjson": b"the earlier one"}
         kept = len(list((tmp_path / ".data.fetch/images").iterdir()))
@@ -315,7 +315,7 @@ def test_an_interrupted_fetch_keeps_the_old_data_and_the_next_brings_only_the_re
 
         standin.counts.clear()
         standin.latency = 0.0
-        assert fetch("project1", tmp_path / "data", quick(standin)).downloaded == 40 - kept
+        assert fetch("project1", tmp_path / "data", quick(standin), replace=True).downloaded == 40 - kept
         assert standin.counts["photo"] == 40 - kept
     assert len(snapshot(tmp_path / "data")) == 41
     assert list((tmp_path / ".data.fetch/images").iterdir()) == []
@@ -324,7 +324,7 @@ def test_an_interrupted_fetch_keeps_the_old_data_and_the_next_brings_only_the_re
 def test_notes_that_were_cut_short_cost_only_their_photo(standin, fetched):
     notes = fetched.parent / ".data.fetch/index.ndjson"
     notes.write_bytes(notes.read_bytes()[:-20])
-    assert fetch("project1", fetched, quick(standin)).downloaded == 1
+    assert fetch("project1", fetched, quick(standin), replace=True).downloaded == 1
 
 
 def test_two_fetches_at_a_time_are_refused(standin, tmp_path):

@@ -105,7 +105,7 @@ def test_export_of_another_day_gives_the_same_bytes(given):
     run(given)
     first = snapshot(given / "data")
     write(given, row("b.jpg", signature="2"), row("deck/a.png", signature="3"))
-    run(given)
+    run(given, replace=True)
     assert snapshot(given / "data") == first
 
 
@@ -236,7 +236,7 @@ def test_photo_that_cannot_be_used_is_named_and_earlier_data_stay(given, name, d
     (given / "photos" / name).write_bytes((given / "kept").read_bytes())
     damage(given / "photos" / name)
     with pytest.raises(PhotoError) as caught:
-        run(given)
+        run(given, replace=True)
     assert message in str(caught.value)
     assert snapshot(given / "data") == before
     assert sorted(path.name for path in given.iterdir()) == ["data", "export.ndjson", "kept", "photos"]

@@ -169,7 +169,8 @@ def test_earlier_data_stay_whole_after_ctrl_c(tmp_path: Path) -> None:
     (out / "images").mkdir(parents=True)
     (out / "export.ndjson").write_text("earlier\n")
     program = (
-        "import sys, pathlib, dobble.data.sample as s\ns.render_photos(pathlib.Path(sys.argv[1]), workers=2)"
+        "import sys, pathlib, dobble.data.sample as s\n"
+        "s.render_photos(pathlib.Path(sys.argv[1]), workers=2, replace=True)"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", program, str(out)], stderr=subprocess.PIPE, start_new_session=True
