@@ -14,10 +14,10 @@ from jetson.bundle import load_bundle
 from jetson.errors import ServerError
 from jetson.live.routes import Routes
 from jetson.live.runtime import runtime_order
+from jetson.live.server import Server
 from jetson.live.service import Service
 from jetson.live.state import measure
 from jetson.live.systemd import notify
-from jetson.live.web import Server
 from jetson.monitor import Monitor
 
 SOURCES = (

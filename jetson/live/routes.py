@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import threading
 import time
 from typing import Any, Dict, Iterator
@@ -14,7 +15,7 @@ from jetson.live.service import STREAM_WIDTH, Service
 from jetson.live.state import match_values, metrics_text, silence, state_values
 from jetson.live.stream import Stream, encode
 from jetson.live.uploads import LARGEST_BODY, pictures_of
-from jetson.live.web import COOKIE, Handler
+from jetson.live.web import COOKIE, HEALTH, Handler
 from jetson.table import play_table, read_photo_of_card
 
 PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "page")
@@ -25,10 +26,11 @@ FILES = {
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 STREAMS = ("/stream.mjpg", "/camera.mjpg")
-GETS = (*FILES, *STREAMS, "/healthz", "/metrics", "/state.json", "/events", "/frame.jpg")
+GETS = (*FILES, *STREAMS, HEALTH, "/metrics", "/state.json", "/events", "/frame.jpg")
 ROUND = re.compile(r"/rounds/(\d{1,9})\.jpg$")
 EVENT_SECONDS = 0.1  # between two states
 QUIET_SECONDS = 1.0  # without news the state is sent all the same
+STREAM_BUFFER = 1 << 16  # bytes, of which Linux takes twice as many
 MATCHES = 4  # at a time
 MATCH_SECONDS = 2.0  # to wait for one's turn
 
@@ -94,6 +96,8 @@ class Routes(Handler):
         if self.service.player.played.newest() is None:
             raise RequestError(503, self.service.sick() or "no frame yet")
         with self.service.viewers.one():
+            # What waits in a buffer is old by the time that a slow viewer sees it.
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_BUFFER)
             self.start(200, "multipart/x-mixed-replace; boundary=frame")
             if self.command == "HEAD":
                 return

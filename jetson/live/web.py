@@ -1,107 +1,34 @@
-"""An HTTP server that no slow, greedy or broken client stops: bounded threads, deadlines, JSON errors."""
+"""Answers one HTTP request within limits: access, deadlines, sizes, and every refusal in JSON."""
 
 import hmac
 import io
 import json
 import re
 import socket
-import socketserver
-import sys
 import threading
 import time
-import traceback
 from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, List, Optional, Tuple
 from urllib.parse import parse_qs
 
+from jetson import log
 from jetson.errors import RequestError
+from jetson.live.server import Seat, Server
 
-CONNECTIONS = 64
-HEAD_SECONDS = 5.0  # for a request's head to arrive
 BODY_SECONDS = 20.0  # for its body
 WRITE_SECONDS = 10.0  # for a client to take what is sent to it
 LINGER_SECONDS = 1.0  # for a client to read its refusal before the connection is closed
-BUFFERED = 64 << 20  # bytes of all bodies that are being received
 CHUNK = 1 << 16
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
 COOKIE = "dobble_token"
+HEALTH = "/healthz"  # for everybody, at any time
 SECURITY = (
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "no-referrer"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
     ("Content-Security-Policy", "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'"),
 )
-
-
-class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    """Accepts connections, a thread for each; beyond `CONNECTIONS` they are refused at once.
-
-    Attributes:
-        token: what every request must know, or None on the local machine.
-        requests: number of answers by HTTP status.
-    """
-
-    daemon_threads = True
-    allow_reuse_address = True
-    request_queue_size = CONNECTIONS
-
-    def __init__(self, address: Tuple[str, int], token: Optional[str]) -> None:
-        if ":" in address[0]:
-            self.address_family = socket.AF_INET6
-        self.token = token
-        self.requests: Dict[int, int] = {}
-        self._free = threading.BoundedSemaphore(CONNECTIONS)
-        self._lock = threading.Lock()
-        self._buffered = 0
-        self._handler: Callable[..., Any] = Handler
-        super().__init__(address, Handler)
-
-    def answer_with(self, handler: Callable[..., Any]) -> None:
-        """Set what makes a handler of a connection; before `serve_forever`."""
-        self._handler = handler
-
-    def finish_request(self, request: Any, client_address: Any) -> None:
-        """Answer a connection."""
-        self._handler(request, client_address, self)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Start a thread for a connection, or refuse it."""
-        if not self._free.acquire(blocking=False):
-            self.count(503)
-            _refuse(request)
-            self.shutdown_request(request)
-            return
-        try:
-            super().process_request(request, client_address)
-        except BaseException:
-            self._free.release()
-            raise
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve a connection in its thread."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._free.release()
-
-    def handle_error(self, *_: Any) -> None:
-        """Stay silent about clients that go away; anything else is a mistake of ours."""
-        error = sys.exc_info()[1]
-        if not isinstance(error, (ConnectionError, socket.timeout)):
-            traceback.print_exc()
-
-    def count(self, status: int) -> None:
-        """Count an answer."""
-        with self._lock:
-            self.requests[status] = self.requests.get(status, 0) + 1
-
-    def buffer(self, size: int) -> bool:
-        """Reserve memory for bytes of a body, or say that there is none; a negative size gives it back."""
-        with self._lock:
-            fits = self._buffered + size <= BUFFERED
-            self._buffered += size if fits else 0
-            return fits
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -112,11 +39,16 @@ class Handler(BaseHTTPRequestHandler):
     server_version = "dobble"
     sys_version = ""
 
+    def __init__(self, head: bytes, seat: Seat, *details: Any) -> None:
+        self.head = head
+        self.seat = seat
+        super().__init__(*details)
+
     def setup(self) -> None:
         """Let every read end at a deadline, however slowly bytes drip in."""
         super().setup()
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.clock = _Deadline(self.connection, HEAD_SECONDS)
+        self.clock = _Deadline(self.connection, BODY_SECONDS, self.head)
         self.rfile.close()
         self.rfile = io.BufferedReader(self.clock, CHUNK)
         self.unread = False
@@ -126,7 +58,7 @@ class Handler(BaseHTTPRequestHandler):
         """Let a client that is still sending read its refusal before the connection is closed."""
         self.server.buffer(-self.reserved)
         try:
-            if self.unread:
+            if self.unread and self.seat.move(self.server.lingering):
                 self.connection.shutdown(socket.SHUT_WR)
                 self.clock.restart(LINGER_SECONDS)
                 while self.rfile.read1(CHUNK):
@@ -221,17 +153,22 @@ class Handler(BaseHTTPRequestHandler):
         self.unread = method == "POST"
         try:
             path, _, query = self.path.partition("?")
-            if path != "/healthz":
+            if path != HEALTH:
                 self._check_access(query)
+            self._sit_down(self.server.kept if path == HEALTH else self.server.answers)
             self.respond(method, path)
         except RequestError as error:
             retry = (("Retry-After", "1"),) if error.status == 503 else ()
             self.send_json(error.status, {"error": str(error)}, *retry)
         except (ConnectionError, socket.timeout):
             self.close_connection = True
-        except Exception:  # noqa: BLE001 - a mistake of ours must not take the server down
-            traceback.print_exc()
+        except Exception as error:  # noqa: BLE001 - a mistake of ours must not take the server down
+            log.say_error("http", error)
             self.send_json(500, {"error": "the server made a mistake; its log has more"})
+
+    def _sit_down(self, seats: threading.Semaphore) -> None:
+        if not self.seat.move(seats):
+            raise RequestError(503, "too many requests at a time: try again")
 
     def _check_access(self, query: str) -> None:
         """Let in who knows the token, or without one who means this machine by its own name."""
@@ -259,10 +196,11 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class _Deadline(io.RawIOBase):
-    """A socket's bytes, until a point in time."""
+    """A socket's bytes after those that have been read already, until a point in time."""
 
-    def __init__(self, connection: socket.socket, seconds: float) -> None:
+    def __init__(self, connection: socket.socket, seconds: float, begun: bytes) -> None:
         self._connection = connection
+        self._begun = begun
         self.restart(seconds)
 
     def restart(self, seconds: float) -> None:
@@ -273,21 +211,12 @@ class _Deadline(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
+        if self._begun:
+            size = min(len(buffer), len(self._begun))
+            buffer[:size], self._begun = self._begun[:size], self._begun[size:]
+            return size
         left = self._end - time.monotonic()
         if left <= 0:
             raise socket.timeout("too slow")
         self._connection.settimeout(left)
         return self._connection.recv_into(buffer)
-
-
-def _refuse(connection: socket.socket) -> None:
-    """Say 503 without waiting for anything."""
-    body = b'{"error": "too many connections: try again"}'
-    head = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: {}\r\n"
-    head += "Retry-After: 1\r\nConnection: close\r\n\r\n"
-    try:
-        connection.setblocking(False)
-        connection.sendall(head.format(len(body)).encode("ascii") + body)
-        connection.recv(CHUNK)  # what is left unread would break the connection before the client has read
-    except OSError:
-        pass
