@@ -192,7 +192,12 @@ def _write_samples(bundle: Bundle, folder: Path, photos: list[LabelledPhoto], co
     """A few test photos and a table, with what ONNX Runtime says of them on this machine."""
     folder.mkdir()
     chosen = _different_cards(photos, count)
-    reference: dict[str, list[dict[str, Any]]] = {"photos": [], "matches": [], "tables": []}
+    reference: dict[str, Any] = {
+        "labels": list(bundle.labels),
+        "photos": [],
+        "matches": [],
+        "tables": [],
+    }
     with open_runner("onnxruntime-cpu", bundle) as runner:
         detector = Detector(bundle, runner)
         images = [read_photo(photo.path) for photo in chosen]

@@ -2,7 +2,8 @@
 
 import json
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from itertools import zip_longest
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -75,9 +76,10 @@ def load_samples(bundle: Bundle) -> Samples:
 
 def check_agreement(detector: Detector, samples: Samples) -> Agreement:
     """Run the samples through a detector and compare everything that counts."""
-    problems: List[str] = []
+    labels = detector.bundle.labels
+    problems = _renamed(labels, samples.reference.get("labels", labels))
     found: List[Tuple[float, float]] = []
-    expected, labels = 0, detector.bundle.labels
+    expected = 0
     readings: Dict[str, CardReading] = {name: detector.read(photo) for name, photo in samples.photos.items()}
     for entry in samples.reference["photos"]:
         wanted = [detection for detection in entry["detections"] if detection["score"] >= SCORE]
@@ -110,6 +112,13 @@ def check_agreement(detector: Detector, samples: Samples) -> Agreement:
         min(iou for iou, _ in found) if found else None,
         max(difference for _, difference in found) if found else None,
     )
+
+
+def _renamed(labels: Sequence[str], reference: Sequence[str]) -> List[str]:
+    """Compare the names of all symbols: those that no sample shows may be exchanged as well."""
+    told = "symbol {} is {} in the manifest and {} in the reference: export the bundle again"
+    pairs = enumerate(zip_longest(labels, reference, fillvalue="nothing"), 1)
+    return [told.format(number, *names) for number, names in pairs if names[0] != names[1]][:1]
 
 
 def _picture(folder: str, name: str) -> Array:

@@ -58,6 +58,16 @@ def test_detections_may_differ_by_what_half_precision_needs_and_no_more(write_bu
     assert agreement(write_bundle, **changes).problems == ([] if problem is None else [problem])
 
 
+def test_the_names_of_all_symbols_are_compared_where_the_reference_has_them(write_bundle, labels):
+    bundle = load_bundle(write_bundle())
+    samples = Samples({}, {}, {"labels": list(labels), "photos": [], "matches": [], "tables": []})
+    detector = Detector(bundle, Fixed(0.8, (0, 0, 20, 20)))
+    assert check_agreement(detector, samples).problems == []
+    samples.reference["labels"][5:] = ["ghost", "fire"]
+    problem = "symbol 6 is fire in the manifest and ghost in the reference: export the bundle again"
+    assert check_agreement(detector, samples).problems == [problem]
+
+
 def test_another_answer_than_the_reference_s_is_a_problem(write_bundle):
     assert agreement(write_bundle, symbol="anchor").problems == []
     assert agreement(write_bundle, symbol="bird").problems == ["a.png and b.png: answers anchor, not bird"]

@@ -189,6 +189,7 @@ def test_onnx_runtime_and_torch_agree_even_on_steep_weights(pipeline: Pipeline, 
 def test_the_reference_says_what_reading_the_samples_again_says(pipeline: Pipeline, bundle: Bundle) -> None:
     samples = pipeline.bundle / "samples"
     reference = json.loads((samples / "reference.json").read_text(encoding="utf-8"))
+    assert reference["labels"] == list(bundle.labels)
     with open_runner("onnxruntime-cpu", bundle, threads=1) as runner:
         detector = Detector(bundle, runner)
         readings = {}
