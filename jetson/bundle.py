@@ -71,6 +71,10 @@ class Bundle(NamedTuple):
     calibration: Calibration
     manifest: Dict[str, Any]
 
+    def fingerprint(self) -> str:
+        """Return hexadecimal digits of all that the manifest tells, which has the hash of every file."""
+        return hashlib.sha256(json.dumps(self.manifest, sort_keys=True).encode("utf-8")).hexdigest()
+
 
 def load_bundle(path: str, verify: bool = True) -> Bundle:
     """Read a bundle's manifest and check every file that it names.

@@ -4,6 +4,7 @@ import json
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
+from jetson.board import Board
 from jetson.bundle import Bundle
 from jetson.errors import ChoiceError
 
@@ -51,6 +52,7 @@ class Choice(NamedTuple):
         versions: of what has a say in speed: name to version.
         quick: whether it was shortened; then it is a hint, not a result.
         candidates: every runtime that this package knows, those that cannot run here too.
+        bundle: fingerprint of the bundle that was measured: thresholds, deck and samples count as well.
     """
 
     winner: str
@@ -62,6 +64,7 @@ class Choice(NamedTuple):
     versions: Dict[str, str]
     quick: bool
     candidates: List[Candidate]
+    bundle: str = ""
 
 
 def write_choice(path: str, choice: Choice) -> None:
@@ -88,11 +91,11 @@ def write_choice(path: str, choice: Choice) -> None:
 
 
 def read_choice(path: str, bundle: Bundle) -> Tuple[Optional[Choice], str]:
-    """Read the verdict about this bundle's model.
+    """Read the verdict about this bundle on this board.
 
     Returns:
         The choice and its reason; or None and why there is none: never benchmarked, benchmarked with another
-        model, or a file that cannot be read. None of these keeps a device from serving.
+        bundle, board or JetPack, or a file that cannot be read. None of these keeps a device from serving.
     """
     try:
         with open(path, encoding="utf-8") as stream:
@@ -107,19 +110,40 @@ def read_choice(path: str, bundle: Bundle) -> Tuple[Optional[Choice], str]:
         choice = _parse(values)
     except (KeyError, TypeError, ValueError) as error:
         return None, "{} is damaged ({})".format(path, error)
+    changed = _changed(choice, bundle)
+    return (choice, choice.reason) if changed is None else (None, changed)
+
+
+def _changed(choice: Choice, bundle: Bundle) -> Optional[str]:
+    """Say what is no longer as it was measured; what the choice does not tell is not compared."""
     if choice.model_sha256 != bundle.model_sha256:
-        return None, "the benchmark was of another model"
-    return choice, choice.reason
+        return "the benchmark was of another model"
+    if choice.bundle not in ("", bundle.fingerprint()):
+        return "the benchmark was of another bundle of this model"
+    board = Board()
+    if choice.board not in ("", board.model or board.processor):
+        return "the benchmark was on another board ({})".format(choice.board)
+    l4t = choice.versions.get("l4t")
+    if l4t is not None and l4t != board.l4t:
+        return "the benchmark was with L4T {}, and {} is here".format(l4t, board.l4t or "none")
+    return None
 
 
 def _parse(values: Dict[str, Any]) -> Choice:
-    known = {field: values[field] for field in Choice._fields}
+    known = {field: values[field] for field in Choice._fields if field in values or field != "bundle"}
     known["candidates"] = [
         Candidate(**{field: candidate[field] for field in Candidate._fields})
         for candidate in values["candidates"]
     ]
     choice = Choice(**known)
-    texts = [choice.winner, choice.reason, choice.date, choice.model_sha256, choice.board] + choice.order
+    texts = [
+        choice.winner,
+        choice.reason,
+        choice.date,
+        choice.model_sha256,
+        choice.board,
+        choice.bundle,
+    ] + choice.order
     if not all(isinstance(text, str) for text in texts) or choice.order[:1] != [choice.winner]:
         raise ValueError("the winner does not lead the order")
     return choice

@@ -101,6 +101,7 @@ class Session:
             versions=self._versions,
             quick=self._plan == QUICK,
             candidates=[self._candidate(name, idle_mw) for name in names],
+            bundle=self._bundle.fingerprint(),
         )
         return Result(
             choice=choice,

@@ -6,7 +6,9 @@ says which, and it never travels.
 """
 
 import argparse
+import errno
 import glob
+import hashlib
 import importlib
 import os
 import re
@@ -19,6 +21,7 @@ from jetson.children import child_environment, module_command
 from jetson.errors import EngineError, RuntimeMissingError
 from jetson.home import engine_folder
 from jetson.runners.cuda import Cuda
+from jetson.runners.surroundings import fingerprint
 
 PRECISIONS = ("fp16", "fp32")
 WORKSPACE = "DOBBLE_ENGINE_WORKSPACE_MB"
@@ -26,6 +29,7 @@ WORKSPACE_MB = 256  # more gains nothing for a network this small, and a Nano ha
 PATIENCE = 45 * 60  # seconds; a Nano takes minutes
 MARK = "error: "
 BUILDER = "TensorRT's builder"
+FULL = "the disk of {} is full: make room there (sudo apt-get clean)"
 CURES = (
     "memory may have run out: stop the desktop (sudo systemctl isolate multi-user.target), "
     "add a swap file of 4 GB (zram does not help the GPU), or set {}=64"
@@ -63,14 +67,23 @@ def why_no_fp16(trt: Any) -> str:
 
 
 def engine_path(bundle: Bundle, precision: str) -> str:
-    """Return where this device keeps its engine of a model; the name has all that the engine depends on."""
+    """Return where this device keeps its engine of a model; the name has all that the engine depends on.
+
+    Raises:
+        RuntimeMissingError: there is no TensorRT.
+        CudaError: CUDA does not work here.
+        EngineError: the workspace is no number.
+    """
     trt = import_tensorrt()
+    with open(__file__, "rb") as stream:  # how it is built
+        builder = hashlib.sha256(stream.read()).hexdigest()
     parts = (
         bundle.model_sha256[:16],
         precision,
         "tensorrt-{}".format(trt.__version__),
         "sm{}".format(Cuda().capability().replace(".", "")),
         _board(),
+        fingerprint(bundle.model_sha256, builder, _workspace_mb()),
     )
     return os.path.join(engine_folder(), "_".join(part for part in parts if part) + ".engine")
 
@@ -163,7 +176,12 @@ def main() -> int:
         plan = build_plan(import_tensorrt(), model, arguments.precision, _workspace_mb())
         with open(arguments.out, "wb") as stream:
             stream.write(plan)
-    except (EngineError, RuntimeMissingError, OSError) as error:
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        cure = FULL.format(os.path.dirname(arguments.out)) if full else str(error)
+        sys.stderr.write("{}the engine cannot be kept: {}\n".format(MARK, cure))
+        return 1
+    except (EngineError, RuntimeMissingError) as error:
         sys.stderr.write("{}{}\n".format(MARK, " ".join(str(error).split())))
         return 1
     return 0

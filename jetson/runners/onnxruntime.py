@@ -10,6 +10,7 @@ from jetson.bundle import Bundle
 from jetson.errors import BundleError, EngineError, RunnerError, RuntimeMissingError
 from jetson.home import engine_folder
 from jetson.runners import Answer, Item, Runner
+from jetson.runners.surroundings import fingerprint
 
 NAMES = {
     "CPUExecutionProvider": "onnxruntime-cpu",
@@ -87,8 +88,10 @@ def _import() -> Any:
 
 
 def _cache(bundle: Bundle, version: str) -> str:
-    """Make a folder for each model and version: the runtime does not notice by itself that either changed."""
-    folder = os.path.join(engine_folder(), "onnxruntime-{}_{}".format(version, bundle.model_sha256[:16]))
+    """Make a folder for all that engines depend on: the runtime does not notice by itself what changed."""
+    what = fingerprint(bundle.model_sha256, OPTIONS["TensorrtExecutionProvider"])
+    name = "onnxruntime-{}_{}_{}".format(version, bundle.model_sha256[:16], what)
+    folder = os.path.join(engine_folder(), name)
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:

@@ -3,6 +3,7 @@ import os
 
 import pytest
 
+from jetson.board import Board
 from jetson.bundle import load_bundle
 from jetson.choice import Candidate, Choice, read_choice, write_choice
 from jetson.errors import ChoiceError
@@ -21,7 +22,7 @@ def choice(bundle):
         reason="37 % faster than onnxruntime-cpu",
         date="2026-01-02T03:04:05Z",
         model_sha256=bundle.model_sha256,
-        board="NVIDIA Jetson Nano Developer Kit",
+        board=Board().model or Board().processor,
         versions={"python": "3.6.9", "tensorrt": "8.2.1"},
         quick=False,
         candidates=[
@@ -51,10 +52,27 @@ def test_without_a_benchmark_there_is_no_choice(tmp_path, bundle):
     assert read_choice(str(tmp_path / "choice.json"), bundle) == (None, reason)
 
 
-def test_a_choice_about_another_model_does_not_count(tmp_path, bundle, choice):
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"model_sha256": "0" * 64}, "the benchmark was of another model"),
+        ({"bundle": "0" * 64}, "the benchmark was of another bundle of this model"),
+        ({"board": "NVIDIA Jetson TX2"}, "the benchmark was on another board (NVIDIA Jetson TX2)"),
+        ({"versions": {"l4t": "99.1.0"}}, "the benchmark was with L4T 99.1.0, and none is here"),
+    ],
+)
+def test_a_choice_about_something_else_does_not_count(tmp_path, bundle, choice, change, reason):
     path = str(tmp_path / "choice.json")
-    write_choice(path, choice._replace(model_sha256="0" * 64))
-    assert read_choice(path, bundle) == (None, "the benchmark was of another model")
+    write_choice(path, choice._replace(**change))
+    assert read_choice(path, bundle) == (None, reason)
+
+
+def test_other_thresholds_make_another_bundle_of_a_model(tmp_path, bundle, choice, write_bundle):
+    path = str(tmp_path / "choice.json")
+    write_choice(path, choice._replace(bundle=bundle.fingerprint()))
+    assert read_choice(path, bundle)[0] is not None
+    other = load_bundle(write_bundle(thresholds={"score": 0.4, "nms_iou": 0.5, "match_probability": 0.5}))
+    assert read_choice(path, other) == (None, "the benchmark was of another bundle of this model")
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,8 @@ def test_onnxruntime_s_tensorrt_caches_its_engines_by_model_and_version(write_bu
     options = [providers[0][1] for providers in opened]
     assert options[0]["trt_fp16_enable"] == options[0]["trt_engine_cache_enable"] == "True"
     folders = [option["trt_engine_cache_path"] for option in options]
-    assert folders[0] == str(tmp_path / "home/engines/onnxruntime-1.11.0_") + bundle.model_sha256[:16]
-    assert folders[1].endswith("1.11.0_0000000000000000")
+    assert folders[0].startswith(
+        str(tmp_path / "home/engines/onnxruntime-1.11.0_") + bundle.model_sha256[:16]
+    )
+    assert "1.11.0_0000000000000000_" in folders[1]
     assert all(os.path.isdir(folder) for folder in folders)

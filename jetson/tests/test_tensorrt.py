@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from fake_tensorrt import RELEASES, TENSORS, FakeTensorRt
 
+from jetson.board import Board
 from jetson.bundle import load_bundle
 from jetson.errors import BundleError, CudaError, EngineError, RunnerError, RuntimeMissingError
-from jetson.runners import RUNNERS, cuda, engine, open_runner, unavailable
+from jetson.runners import RUNNERS, cuda, engine, open_runner, surroundings, unavailable
 from jetson.runners.cuda import Cuda
 from jetson.runners.engine import build_plan, engine_path
 
@@ -138,6 +139,27 @@ def test_an_engine_is_built_once_for_model_precision_tensorrt_and_gpu(device, bu
     open_runner("tensorrt-fp32", bundle._replace(model_sha256="0" * 64)).close()
     assert len(engines(tmp_path)) == 4
     assert all(name.endswith(".engine") for name in engines(tmp_path))
+
+
+def test_an_engine_of_other_code_workspace_or_jetpack_is_built_again(device, bundle, tmp_path, monkeypatch):
+    device("8.2")
+    known = {engine_path(bundle, "fp16")}
+    with monkeypatch.context() as patch:
+        patch.setenv("DOBBLE_ENGINE_WORKSPACE_MB", "64")
+        known.add(engine_path(bundle, "fp16"))
+    with monkeypatch.context() as patch:
+        copied = tmp_path / "engine.py"
+        copied.write_text("builds otherwise")
+        patch.setattr(engine, "__file__", str(copied))
+        known.add(engine_path(bundle, "fp16"))
+    with monkeypatch.context() as patch:
+        (tmp_path / "etc").mkdir()
+        (tmp_path / "etc" / "nv_tegra_release").write_text("# R32 (release), REVISION: 7.1, GCID: 1")
+        patch.setattr(surroundings, "Board", lambda: Board(str(tmp_path)))
+        known.add(engine_path(bundle, "fp16"))
+    known.add(engine_path(bundle._replace(model_sha256=bundle.model_sha256[:16] + 48 * "0"), "fp16"))
+    assert len(known) == 5
+    assert engine_path(bundle, "fp16") in known
 
 
 def test_what_a_killed_build_has_left_goes_with_the_next(device, bundle, tmp_path):
