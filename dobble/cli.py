@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from dobble.cli_device import app as device_app
-from dobble.cli_exam import app as exam_app
 from dobble.cli_models import app as models_app
+from dobble.cli_photographs import app as photographs_app
 from dobble.cli_remote import app as remote_app
 from dobble.env import torchrun_place
 from dobble.errors import DobbleError, MissingInputError, ParameterError
@@ -258,7 +258,7 @@ def summary() -> None:
 app.add_typer(remote_app)
 app.add_typer(models_app)
 app.add_typer(device_app)
-app.add_typer(exam_app)
+app.add_typer(photographs_app)
 
 
 def main() -> None:

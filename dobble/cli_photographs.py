@@ -1,4 +1,4 @@
-"""The command line: an exam on photographs with known answers."""
+"""The verbs for photographs whose cards are known: an exam on them, and labels for them."""
 
 import json
 import sys
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from dobble.errors import ParameterError
 
 app = typer.Typer()
 
@@ -40,3 +42,26 @@ def exam(
     sys.stdout.write(json.dumps(counted, indent=1) + "\n" if as_json else describe(counted))
     if not as_json:
         sys.stdout.write(f"page: {page}\n")
+
+
+@app.command(rich_help_panel="Sources of data/")
+def label(
+    folder: Annotated[Path, typer.Argument(help="Photos of one card each, with cards.json.")],
+    *,
+    bundle: Annotated[Path, typer.Option(help="Bundle to place the symbols with.")] = Path("build/bundle"),
+    out: Annotated[Path, typer.Option(help="Export to write, NDJSON.")] = Path("labels.ndjson"),
+    min_sureness: Annotated[
+        float,
+        typer.Option(help="Of the least sure symbol; below it a person should look.", min=0, max=1),
+    ] = 0.5,
+) -> None:
+    """Place the symbols of cards that are known, as a Labelbox export; list the photos that are not sure."""
+    from dobble.data.label import label_photos
+    from dobble.evaluation.answers import CARDS, read_answers
+
+    photos = read_answers(folder).photos
+    if not photos:
+        raise ParameterError(f"{folder / CARDS} does not exist: it names the symbols on each photo")
+    done = label_photos(folder, photos, bundle, out, min_sureness)
+    print(f"{out}: {done.sure} photos with boxes; {len(done.unsure)} not sure, in {done.list}")
+    print(f"next: dobble import {out} {folder}")
