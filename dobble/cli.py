@@ -108,6 +108,8 @@ def upload(
 
     done = run(photos, project, labels, bundle)
     print(f"{done.address}: {done.photos} photos ({done.uploaded} new), {done.suggested} suggested boxes")
+    if done.others:
+        print(f"passed over: {done.others} files that are no photos")
     print(f"when labelled: dobble fetch --project {done.project}")
 
 

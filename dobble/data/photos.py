@@ -6,11 +6,23 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from dobble.errors import PhotoError
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
+OTHER_PICTURES = (
+    *(".arw", ".avif", ".cr2", ".cr3", ".dng", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".nef", ".orf"),
+    *(".raf", ".rw2"),
+)
+"""What cameras and programs write too, and nothing here reads."""
+
+_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "I;16", "I;16B"})
+_HEIF_BRANDS = frozenset({b"avif", b"heic", b"heim", b"heis", b"heix", b"hevc", b"mif1", b"msf1"})
+_DARK = 1 << 14  # of 16 bits: where no value is above it, a photo is shown nearly black
+_PNG_DEPTH = 24  # the place of the bits a colour in a PNG file
 _PNG_END = b"IEND\xaeB`\x82"
 _MOST_PIXELS = 80_000_000
 _UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, EOFError, struct.error, zlib.error)
@@ -28,7 +40,9 @@ def check_photo(path: Path) -> PhotoSize:
     """Decode a whole photo, as coarsely as its format allows, and give its size.
 
     Raises:
-        PhotoError: if the file is missing, no picture, cut short, or too large to decode on a small device.
+        PhotoError: if the file is missing, no picture, cut short, or too large to decode on a small device;
+            also if programs would show it differently: see-through parts, values of no 8 or 16 bits, or of
+            fewer bits than the 16 they are kept in.
     """
     try:
         with warnings.catch_warnings():
@@ -38,6 +52,10 @@ def check_photo(path: Path) -> PhotoSize:
     except FileNotFoundError as error:
         raise PhotoError(path, "is missing: put the photo there, or pull the data again") from error
     except UnidentifiedImageError as error:
+        if is_heif(path):
+            raise PhotoError(
+                path, "is a HEIC or AVIF picture, whatever its name says: save it as JPEG"
+            ) from error
         raise PhotoError(path, "is no JPEG, PNG, WebP, BMP or TIFF picture, or is damaged") from error
     except Image.DecompressionBombError as error:
         raise PhotoError(path, _too_large(None)) from error
@@ -45,6 +63,13 @@ def check_photo(path: Path) -> PhotoSize:
         if isinstance(error, OSError) and error.errno is not None:
             raise PhotoError(path, f"cannot be read: {error.strerror}") from error
         raise PhotoError(path, f"is cut short or damaged ({error}): put the whole photo there") from error
+
+
+def is_heif(path: Path) -> bool:
+    """Say whether a file is a HEIC or AVIF picture by its first bytes."""
+    with path.open("rb") as stream:
+        head = stream.read(12)
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS
 
 
 def _decoded(path: Path) -> PhotoSize:
@@ -59,10 +84,34 @@ def _decoded(path: Path) -> PhotoSize:
         # A JPEG at 1/8 is still read to its last byte, in half the time.
         image.draft("RGB", (1, 1))
         image.load()
-        if image.format == "PNG" and _PNG_END not in path.read_bytes():
+        content = path.read_bytes() if image.format in ("PNG", "TIFF") else b""
+        if image.format == "PNG" and _PNG_END not in content:
             # Pillow is content once it has all pixels; OpenCV wants the end of the file too.
             raise PhotoError(path, "is cut short or damaged (no end): put the whole photo there")
+        _check_colours(path, image)
+        if image.format == "TIFF" or content[_PNG_DEPTH : _PNG_DEPTH + 1] == b"\x10":
+            _check_depth(path, content)
     return PhotoSize(stored, stored[::-1] if orientation in range(5, 9) else stored)
+
+
+def _check_colours(path: Path, image: Image.Image) -> None:
+    """Refuse pixels that people who label, training and the device would not all see alike."""
+    if image.mode not in _MODES:
+        problem = f"has pixels that are no colours of 8 or 16 bits ({image.format} mode {image.mode})"
+        raise PhotoError(path, f"{problem}: save it as JPEG or 8-bit PNG")
+    if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema()[0] != 255:
+        problem = "has see-through parts, in which each program shows another colour"
+        raise PhotoError(path, f"{problem}: save it without transparency")
+
+
+def _check_depth(path: Path, content: bytes) -> None:
+    """Refuse 10, 12 or 14 bits in 16: all programs show the upper 8 of the 16."""
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise PhotoError(path, "is no picture that OpenCV can decode: save it as JPEG or 8-bit PNG")
+    if pixels.dtype == np.uint16 and pixels.max() < _DARK:
+        problem = f"has 16 bits a colour and no value above {pixels.max()}, which is nearly black"
+        raise PhotoError(path, f"{problem}: scale it to the whole range, or save it with 8 bits")
 
 
 def _too_large(size: tuple[int, int] | None) -> str:

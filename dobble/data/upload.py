@@ -1,8 +1,9 @@
 """A folder of photos to a Labelbox project that is ready to be labelled, with a model's boxes to correct."""
 
+import os
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from tqdm import tqdm
 
 from dobble.data.labelbox import LabelboxSettings, connect, export_rows, named_errors, wait_for
 from dobble.data.names import PHOTO_SUFFIXES, PhotoNames, class_name, external_id
-from dobble.data.photos import check_photo
+from dobble.data.photos import OTHER_PICTURES, check_photo, is_heif
 from dobble.data.prelabels import digest, parts, suggest
 from dobble.errors import (
     AnnotationError,
@@ -36,6 +37,7 @@ class UploadSummary:
         project: its id, for `fetch`.
         address: where people label.
         photos: how many the folder holds.
+        others: how many of its files are no photos and were passed over.
         uploaded: how many of them were new.
         suggested: boxes that the model suggests.
     """
@@ -43,6 +45,7 @@ class UploadSummary:
     project: str
     address: str
     photos: int
+    others: int
     uploaded: int
     suggested: int
 
@@ -77,7 +80,7 @@ def upload(
     settings = settings or LabelboxSettings.from_environment()
     model = load_bundle(str(bundle)) if bundle else None
     symbols = _symbols(labels, model)
-    photos = _photos(folder)
+    photos, others = _photos(folder)
     keys = {photo: f"{name}/{photo}" for photo in photos}
     client = connect(settings)
     with named_errors(settings):
@@ -96,7 +99,7 @@ def upload(
         open_photos = {photo: key for photo, key in keys.items() if not labelled.get(key)}
         suggested = suggest(client, project, model, folder, open_photos, settings) if model else 0
     address = f"{client.app_url}/projects/{project.uid}/overview"
-    return UploadSummary(project.uid, address, len(photos), len(new), suggested)
+    return UploadSummary(project.uid, address, len(photos), others, len(new), suggested)
 
 
 def _symbols(labels: Path | None, model: Bundle | None) -> list[str]:
@@ -129,13 +132,24 @@ def _symbols(labels: Path | None, model: Bundle | None) -> list[str]:
     return names
 
 
-def _photos(folder: Path) -> list[str]:
+def _photos(folder: Path) -> tuple[list[str], int]:
+    """Give the photos below a folder by their paths in it, and how many other files there are."""
     if not folder.is_dir():
         raise MissingInputError(folder, "name a folder of photos")
-    paths = sorted(
-        path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES
-    )
-    photos = [path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts)]
+    files = sorted(_files(folder))
+    unreadable = [
+        path
+        for path in files
+        if path.suffix.lower() in OTHER_PICTURES
+        or (path.suffix.lower() not in PHOTO_SUFFIXES and is_heif(folder / path))
+    ]
+    if unreadable:
+        more = f", nor can {len(unreadable) - 1} more" if len(unreadable) > 1 else ""
+        suffixes = " ".join(sorted({path.suffix for path in unreadable}))
+        cure = "save them as JPEG, or move them out of the folder"
+        problem = f"cannot be used here{more} ({suffixes or 'HEIC'}): {cure}"
+        raise PhotoError(folder / unreadable[0], problem)
+    photos = [path.as_posix() for path in files if path.suffix.lower() in PHOTO_SUFFIXES]
     if not photos:
         raise PhotoError(folder, f"has no photos ({' '.join(PHOTO_SUFFIXES)})")
     names = PhotoNames(folder)
@@ -146,7 +160,19 @@ def _photos(folder: Path) -> list[str]:
             problem = str(error).partition(": ")[2].removesuffix(" in Labelbox")
             raise PhotoError(folder / photo, problem) from error
         check_photo(folder / photo)
-    return photos
+    return photos, len(files) - len(photos)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Give the files below a folder by their paths in it, also behind links to folders, no hidden ones."""
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        visible = [] if real in seen else [name for name in folders if not name.startswith(".")]
+        folders[:] = visible
+        if real not in seen:
+            yield from (Path(place, name).relative_to(folder) for name in names if not name.startswith("."))
+        seen.add(real)
 
 
 def _project(client: Any, name: str, symbols: Sequence[str]) -> tuple[Any, bool]:

@@ -280,6 +280,28 @@ def test_photos_that_cannot_be_used_are_named_before_anything_is_made(
     assert standin.counts["any"] == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "content"), [("IMG_1.HEIC", b""), ("raw/a.dng", b""), ("noname", b"\0\0\0\x18ftypheic")]
+)
+def test_pictures_that_cannot_be_used_are_named_before_anything_is_sent(
+    standin, folder, labels, name, content
+):
+    (folder / name).parent.mkdir(exist_ok=True)
+    for number in range(2):
+        (folder / name).with_stem(f"{(folder / name).stem}{number}").write_bytes(content)
+    with pytest.raises(PhotoError, match=r"0.*: cannot be used here, nor can 1 more \(.*\): save them"):
+        upload(folder, "deck", labels, settings=quick(standin))
+    assert standin.counts["any"] == 0
+
+
+def test_photos_behind_a_link_to_a_folder_are_sent_once(standin, folder, labels, tmp_path):
+    (folder / "night").rename(tmp_path / "elsewhere")
+    (folder / "night").symlink_to("../elsewhere")
+    (tmp_path / "elsewhere/back").symlink_to(folder)
+    done = upload(folder, "deck", labels, settings=quick(standin))
+    assert (done.photos, done.uploaded, done.others) == (3, 3, 1)
+
+
 def test_a_folder_that_is_none_or_empty_is_named(standin, labels, tmp_path):
     with pytest.raises(MissingInputError, match="name a folder of photos"):
         upload(tmp_path / "nowhere", "new deck", labels, settings=quick(standin))
