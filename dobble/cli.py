@@ -1,6 +1,7 @@
 """The command line: each stage as a verb, the sources of data, and playing."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +16,7 @@ from dobble.env import torchrun_place
 from dobble.errors import DobbleError, MissingInputError, ParameterError
 from dobble.held_output import held_output
 from dobble.own_code import run_own_code
+from dobble.retries import passes
 from jetson.errors import JetsonError
 
 DATA, BUILD = Path("data"), Path("build")
@@ -264,12 +266,13 @@ app.add_typer(photographs_app)
 
 
 def main() -> None:
-    """Run the command line; a failure that the user can mend is one line and exit code 1."""
+    """Run the command line; a failure is one line and exit code 1, or 75 (EX_TEMPFAIL) if it may pass."""
     try:
         run_own_code()
         app()
     except (DobbleError, JetsonError) as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(os.EX_TEMPFAIL if passes(error) else 1)
     except OSError as error:
         # What no stage could name better, such as an input that may not be read
         sys.exit(f"error: {error.filename or 'the system'}: {error.strerror or error}")

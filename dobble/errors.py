@@ -49,6 +49,10 @@ class TrainingError(DobbleError):
     """Training cannot start or go on."""
 
 
+class WeightsDownloadError(TrainingError):
+    """Weights to begin with cannot be downloaded, which may pass."""
+
+
 class CheckpointError(DobbleError):
     """A checkpoint or a file of weights is damaged or of another network."""
 
@@ -203,6 +207,13 @@ class DvcError(RemoteError):
         super().__init__(f"`{command}` failed: {problem}")
 
 
+class DvcBusyError(DvcError):
+    """Another process holds a lock of DVC, which passes."""
+
+    def __init__(self, command: str, problem: str) -> None:
+        super().__init__(command, f"{problem}: wait for its end, and run it again")
+
+
 class PinnedDataError(DobbleError):
     """data/ is not what data.dvc pins."""
 
@@ -286,12 +297,17 @@ class StageGraphError(StageError):
 
 
 class StageFailedError(StageError):
-    """The command of a stage failed, or DVC would not run it; `lines` are the last that were said."""
+    """The command of a stage failed, or DVC would not run it.
 
-    def __init__(self, stage: str, status: int, lines: tuple[str, ...]) -> None:
+    Attributes:
+        lines: the last that were said.
+        passing: whether the command said that its failure may be gone at the next try.
+    """
+
+    def __init__(self, stage: str, status: int, lines: tuple[str, ...], *, passing: bool = False) -> None:
         said = "\n".join(lines[-6:]) or f"exit status {status}"
         super().__init__(f"stage {stage!r} failed:\n{said}")
-        self.lines = lines
+        self.lines, self.passing = lines, passing
 
 
 class StageTimeoutError(StageError):

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from dobble.dvc_command import run_dvc
-from dobble.errors import DvcError, MissingInputError
+from dobble.errors import MissingInputError
 from dobble.live_run import create_run
 from dobble.mlflow_client import Mlflow, open_mlflow
 from dobble.pinned import members
@@ -60,12 +60,10 @@ def list_experiments(root: Path = Path()) -> list[Experiment]:
     Raises:
         DvcError: if DVC cannot.
     """
-    done = run_dvc(["exp", "show", "--all-commits", "--json"], root)
-    if done.returncode:
-        raise DvcError("dvc exp show", " ".join(done.stderr.split()).removeprefix("ERROR: "))
+    listed = run_dvc(["exp", "show", "--all-commits", "--json"], root)
     return [
         Experiment(last["name"], last["rev"])
-        for commit in json.loads(done.stdout)
+        for commit in json.loads(listed)
         for experiment in commit.get("experiments") or []
         for last in (experiment.get("revs") or [])[:1]
         if last.get("name") and last.get("data") and not last.get("error")

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from dobble.dvc_command import run_dvc
-from dobble.errors import DvcError, MissingInputError, PinnedDataError, RemoteError
+from dobble.errors import MissingInputError, PinnedDataError, RemoteError
 from dobble.storage import cache_folder, file_md5
 
 DATA, DATA_PIN = "data", "data.dvc"
@@ -70,6 +70,7 @@ def check_pinned(root: Path = Path()) -> None:
     Raises:
         PinnedDataError: with the number of changed, new and missing files.
         MissingInputError: if data/ is not there, or not pinned.
+        DvcBusyError: if another process holds one of DVC's locks.
         DvcError: if DVC cannot take the data into its cache.
     """
     pin_file, folder = root / DATA_PIN, root / DATA
@@ -83,10 +84,10 @@ def check_pinned(root: Path = Path()) -> None:
         path.relative_to(folder).as_posix(): file_md5(path) for path in folder.rglob("*") if path.is_file()
     }
     # DVC has the last word: it knows of files that .dvcignore leaves out.
-    if listing_name(here) != pinned.name and _dvc(["status", "--quiet", DATA_PIN], root):
+    if listing_name(here) != pinned.name and json.loads(run_dvc(["status", "--json", DATA_PIN], root)):
         raise PinnedDataError(_difference(here, cached), "run `dobble pin` to accept it")
-    if not _is_whole(cached) and (problem := _dvc(["commit", "--quiet", "--force", DATA_PIN], root)):
-        raise DvcError("dvc commit", problem)
+    if not _is_whole(cached):
+        run_dvc(["commit", "--force", DATA_PIN], root)
 
 
 def pin(root: Path = Path()) -> Output:
@@ -94,12 +95,12 @@ def pin(root: Path = Path()) -> Output:
 
     Raises:
         MissingInputError: if data/ is not there.
+        DvcBusyError: if another process holds one of DVC's locks.
         DvcError: if DVC refuses it.
     """
     if not (root / DATA).is_dir():
         raise MissingInputError(root / DATA, "run `dobble sample`, `dobble import` or `dobble fetch`")
-    if problem := _dvc(["add", "--quiet", DATA], root):
-        raise DvcError("dvc add data", problem)
+    run_dvc(["add", DATA], root)
     return _data_output(root)
 
 
@@ -155,10 +156,3 @@ def _yaml(source: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise RemoteError(f"{source} is no YAML: {' '.join(str(error).split())}") from error
     return values or {}
-
-
-def _dvc(arguments: list[str], root: Path) -> str:
-    """Run DVC; give what it complains of, empty if all went well."""
-    done = run_dvc(arguments, root)
-    said = " ".join((done.stderr or done.stdout).split()).removeprefix("ERROR: ")
-    return (said or f"exit status {done.returncode}") if done.returncode else ""

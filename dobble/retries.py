@@ -1,35 +1,33 @@
 """Tells a failure that passes, and is worth another try, from one that does not."""
 
-import re
-
 from dobble.errors import (
+    DvcBusyError,
     ExportUnfinishedError,
+    OutputBusyError,
     RemoteStalledError,
     RemoteUnreachableError,
     StageFailedError,
     TrackingUnreachableError,
     UnreachableError,
+    WeightsDownloadError,
     WorkspaceBusyError,
 )
 
 _PASSING = (
+    DvcBusyError,
     ExportUnfinishedError,
+    OutputBusyError,
     RemoteStalledError,
     RemoteUnreachableError,
     TrackingUnreachableError,
     UnreachableError,
+    WeightsDownloadError,
     WorkspaceBusyError,
-)
-_SIGNS = re.compile(
-    r"connection (refused|reset|aborted|closed|error|timed out)|could not connect|temporary failure"
-    r"|read timed out|too many requests|\b50[0234] (internal|bad gateway|service|gateway)"
-    r"|(status|error|http)[^\n]{0,12}\b(429|50[0234])\b",
-    re.IGNORECASE,
 )
 
 
 def passes(error: BaseException) -> bool:
-    """Whether a failure may be gone at the next try: a lock held, a lost connection, 429 or 5xx."""
+    """Whether a failure may be gone at the next try: a lock held, a server away, busy or broken."""
     if isinstance(error, StageFailedError):
-        return any(_SIGNS.search(line) for line in error.lines[-6:])
+        return error.passing
     return isinstance(error, _PASSING)

@@ -19,17 +19,18 @@ from typing import Any, TextIO
 import yaml
 
 from dobble.dead_holders import forget_dead_holders
-from dobble.dvc_command import dvc
+from dobble.dvc_command import dvc, held_lock
 from dobble.errors import StageFailedError, StageGraphError, StageTimeoutError, WorkspaceBusyError
 from dobble.stack import STATE, environment
-from dobble.watched import Finished, OvertimeError, run_watched
+from dobble.watched import OvertimeError, run_watched
 
 LOCK = STATE / "workspace.lock"
 DEFAULT_MINUTES = 720.0
 
 _DECISIVE = ("dvc.yaml", "dvc.lock", "data.dvc", "params.yaml", LOCK)
 _RAN = re.compile(r"^Running stage '")
-_BUSY = re.compile(r"is busy, it is being blocked by|Unable to acquire lock")
+# How DVC repeats the exit status by which a command asks to be tried again, as `dobble` does
+_TEMPORARY = re.compile(rf"^ERROR: .*, exited with {os.EX_TEMPFAIL}$")
 _TICK_SECONDS = 0.2
 
 
@@ -147,28 +148,35 @@ def reproduce(
             return StageRun(stage.name, cached=True, seconds=time.monotonic() - start)
         _sign(root, stage.name)
         start = time.monotonic()
-        done = _repro(stage, root, tell)
-        if _busy(done) and forget_dead_holders(root):
-            done = _repro(stage, root, tell)
-    if busy := _busy(done):
-        raise WorkspaceBusyError(stage.name, busy.removeprefix("ERROR: "))
-    if done.status:
-        raise StageFailedError(stage.name, done.status, done.lines)
-    cached = not any(_RAN.match(line) for line in done.lines)
+        try:
+            cached = _repro(stage, root, tell)
+        except WorkspaceBusyError:
+            if not forget_dead_holders(root):
+                raise
+            cached = _repro(stage, root, tell)
     return StageRun(stage.name, cached, time.monotonic() - start)
 
 
-def _repro(stage: Stage, root: Path, tell: Callable[[str], object]) -> Finished:
+def _repro(stage: Stage, root: Path, tell: Callable[[str], object]) -> bool:
+    """Have DVC bring a stage up to date, and say whether its command did not have to run."""
+    cached = True
+
+    def listen(line: str) -> None:
+        nonlocal cached
+        cached = cached and not _RAN.match(line)
+        tell(line)
+
     command = dvc("repro", "--single-item", stage.name)
     try:
-        return run_watched(command, _environment(), math.inf, root, total_seconds=stage.seconds, tell=tell)
+        done = run_watched(command, _environment(), math.inf, root, total_seconds=stage.seconds, tell=listen)
     except OvertimeError:
         raise StageTimeoutError(stage.name, stage.seconds) from None
-
-
-def _busy(done: Finished) -> str | None:
-    """Give the line by which DVC says that somebody else uses the folder."""
-    return next((line for line in done.lines if done.status and _BUSY.search(line)), None)
+    if done.status and (held := held_lock(done.lines)):
+        raise WorkspaceBusyError(stage.name, held)
+    if done.status:
+        passing = any(_TEMPORARY.search(line) for line in done.lines)
+        raise StageFailedError(stage.name, done.status, done.lines, passing=passing)
+    return cached
 
 
 Described = tuple[str, list[str], list[str], float]

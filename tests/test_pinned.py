@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from dobble.data.raw import import_export
-from dobble.errors import MissingInputError, PinnedDataError
+from dobble.errors import DvcBusyError, DvcError, MissingInputError, PinnedDataError
 from dobble.pinned import check_pinned, outputs, pin
+from dobble.retries import passes
 
 PIPELINE = """
 stages:
@@ -109,6 +110,37 @@ def test_difference_is_counted_and_nothing_is_pinned_anew(project: Path) -> None
     with pytest.raises(PinnedDataError, match=message):
         check_pinned(project)
     assert (project / "data.dvc").read_bytes() == before
+
+
+HOLD = """
+import time
+from dvc.repo import Repo
+with Repo(".").lock:
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_lock_that_another_dvc_holds_is_named_and_passes(project: Path) -> None:
+    (project / "data/images/new.jpg").write_bytes(b"new")
+    with subprocess.Popen([sys.executable, "-c", HOLD], cwd=project, stdout=-1, text=True) as holder:
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "held\n"
+            for function in (pin, check_pinned):
+                with pytest.raises(DvcBusyError, match=r"Unable to acquire lock\. .* run it again") as error:
+                    function(project)
+                assert passes(error.value)
+        finally:
+            holder.kill()
+    pin(project)
+
+
+def test_reason_for_which_dvc_refuses_data_is_in_the_error(project: Path) -> None:
+    (project / ".dvc/config").write_text("[core]\n    autostage = perhaps\n")
+    with pytest.raises(DvcError, match=r"`dvc add data` failed: .*expected .*bool") as error:
+        pin(project)
+    assert not passes(error.value)
 
 
 def test_pin_accepts_the_difference(project: Path) -> None:

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from dvc.lock import make_lock
 
+from dobble.dead_holders import forget_dead_holders
 from dobble.errors import StageFailedError, StageGraphError, StageTimeoutError, WorkspaceBusyError
 from dobble.retries import passes
 from dobble.stages import Stage, StageRun, following, read_stages, read_status, reproduce
@@ -182,8 +184,25 @@ def test_failed_command_is_in_the_error_with_its_last_lines_and_does_not_pass(pr
     ) as failed:
         reproduce(stages["middle"], project)
     assert not passes(failed.value)
-    reset = StageFailedError("push", 1, ("ConnectionError: connection reset by peer",))
-    assert passes(reset)
+
+
+@pytest.mark.parametrize(
+    ("ending", "again"),
+    [("exit 75", True), ("echo http error 502: 502 findings, connection refused; exit 1", False)],
+)
+def test_failure_passes_if_the_command_says_so_by_its_exit_status_not_by_its_words(
+    project: Path, ending: str, again: bool
+) -> None:
+    (project / "middle.sh").write_text(f"echo cannot go on\n{ending}\n")
+    with pytest.raises(StageFailedError, match="cannot go on") as failed:
+        reproduce(stages_of(project)["middle"], project)
+    assert passes(failed.value) == again
+
+
+def test_stage_that_says_much_is_not_taken_for_cached(project: Path) -> None:
+    (project / "middle.sh").write_text(f"seq 1 500\n{MIDDLE}")
+    assert not reproduce(stages_of(project)["middle"], project).cached
+    assert reproduce(stages_of(project)["middle"], project).cached
 
 
 def test_stage_that_takes_too_long_is_ended_with_all_it_started(project: Path) -> None:
@@ -263,9 +282,36 @@ def test_holder_of_dvcs_lock_whose_pid_is_another_programs_is_forgotten(project:
     another = subprocess.Popen(["sleep", "600"])
     info = {"pid": another.pid, "cmd": "another run"}
     rwlock = {"read": {str(project / "data"): [info]}, "write": {str(project / "build/first"): info}}
-    (project / ".dvc/tmp/rwlock").write_text(json.dumps(rwlock))
+    path = project / ".dvc/tmp/rwlock"
+    path.write_text(json.dumps(rwlock))
+    before_it_began = time.time() - 600
+    os.utime(path, (before_it_began, before_it_began))
     try:
         assert not reproduce(stages_of(project)["first"], project).cached
     finally:
         another.kill()
         another.wait()
+
+
+def test_living_holder_of_dvcs_lock_keeps_it_whatever_its_command_line_says(project: Path) -> None:
+    notebook = subprocess.Popen(["sleep", "600"])
+    info = {"pid": notebook.pid, "cmd": "ipykernel_launcher.py -f kernel.json"}
+    rwlock = {"read": {}, "write": {str(project / "build/first"): info}}
+    (project / ".dvc/tmp/rwlock").write_text(json.dumps(rwlock))
+    (project / "data").write_text("c\n")
+    try:
+        with pytest.raises(WorkspaceBusyError, match=rf"blocked by: \(PID {notebook.pid}\): ipykernel"):
+            reproduce(stages_of(project)["first"], project)
+    finally:
+        notebook.kill()
+        notebook.wait()
+    assert not reproduce(stages_of(project)["first"], project).cached
+
+
+def test_dvcs_lock_file_is_left_alone_while_dvc_is_at_it(project: Path) -> None:
+    path = project / ".dvc/tmp/rwlock"
+    path.write_text(json.dumps({"read": {}, "write": {"x": {"pid": 2**22, "cmd": "gone"}}}))
+    with make_lock(f"{path}.lock", str(path.parent)):
+        assert not forget_dead_holders(project)
+    assert forget_dead_holders(project)
+    assert json.loads(path.read_text()) == {"read": {}, "write": {}}

@@ -10,7 +10,7 @@ from torchvision.models.mobilenetv3 import MobileNet_V3_Large_Weights
 
 from dobble.detector.anchors import AnchorSpec
 from dobble.detector.network import Detector
-from dobble.errors import CheckpointError, TrainingError
+from dobble.errors import CheckpointError, WeightsDownloadError
 
 
 class Checkpoint(NamedTuple):
@@ -81,7 +81,7 @@ def start_weights(weights: str, labels: tuple[str, ...], spec: AnchorSpec) -> De
         spec: the fitted anchors.
 
     Raises:
-        TrainingError: if ImageNet's weights cannot be downloaded.
+        WeightsDownloadError: if ImageNet's weights cannot be downloaded.
         CheckpointError: if the file is missing, damaged or of another network.
     """
     if weights == "none":
@@ -119,7 +119,9 @@ def _download_imagenet_weights() -> dict[str, Tensor]:
     except Exception as error:  # no connection, a page of a proxy in its place, a damaged earlier download
         problem = str(error).partition("\n")[0]
         cure = "set it to `none`, or to the path of a downloaded mobilenet_v3_large state dict"
-        raise TrainingError(f"train.weights: imagenet cannot be downloaded ({problem}); {cure}") from error
+        raise WeightsDownloadError(
+            f"train.weights: imagenet cannot be downloaded ({problem}); {cure}"
+        ) from error
 
 
 def _load_tensors(path: Path) -> dict[str, Tensor]:
