@@ -15,7 +15,7 @@ from dobble.cli_remote import app as remote_app
 from dobble.env import torchrun_place
 from dobble.errors import DobbleError, MissingInputError, ParameterError
 from dobble.held_output import held_output
-from dobble.own_code import run_own_code
+from dobble.project_root import enter_project
 from dobble.retries import passes
 from jetson.errors import JetsonError
 
@@ -268,7 +268,7 @@ app.add_typer(photographs_app)
 def main() -> None:
     """Run the command line; a failure is one line and exit code 1, or 75 (EX_TEMPFAIL) if it may pass."""
     try:
-        run_own_code()
+        enter_project(app)
         app()
     except (DobbleError, JetsonError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -8,6 +8,8 @@ LABELBOX_ENDPOINT = "DOBBLE_LABELBOX_ENDPOINT"
 STACK = "DOBBLE_STACK"
 # What a work pool's job for a stage is told: where to clone from, and what to check out
 REPOSITORY, REVISION = "DOBBLE_REPOSITORY", "DOBBLE_REVISION"
+# Where the installed command was called, told to the code of the project's folder that takes over
+CALLED_FROM = "DOBBLE_CALLED_FROM"
 MLFLOW_TRACKING_URI = "MLFLOW_TRACKING_URI"
 MLFLOW_EXPERIMENT = "MLFLOW_EXPERIMENT_NAME"
 RANK, LOCAL_RANK, WORLD_SIZE = "RANK", "LOCAL_RANK", "WORLD_SIZE"  # as torchrun names them

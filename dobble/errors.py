@@ -353,6 +353,17 @@ class ElsewhereError(StageError):
     """A stage could not be sent to a work pool, or failed there."""
 
 
+class InputsChangedError(ElsewhereError):
+    """What a stage elsewhere reads is not, or no longer, what is here; `changed` names it."""
+
+    def __init__(self, stage: str, changed: list[str]) -> None:
+        super().__init__(
+            f"stage {stage!r} is for another machine, but {', '.join(changed)} changed here in the meantime:"
+            " nothing is taken over; put it back, or run the flow again"
+        )
+        self.changed = changed
+
+
 class NoWorkerError(ElsewhereError):
     """Nobody took a stage from a work pool."""
 

@@ -19,6 +19,7 @@ from pydantic import (
 from dobble.errors import MissingInputError, ParameterError
 
 _PAIR = "must be two numbers, such as [0.9, 1.1]"
+_LARGEST = 255  # of a pair: grey values; factors are far below
 _PROBLEMS = {
     "missing": "is missing",
     "extra_forbidden": "is no parameter: correct its name or take it out",
@@ -34,12 +35,14 @@ def _rising(pair: tuple[float, float]) -> tuple[float, float]:
     low, high = pair
     if not 0 < low <= high:
         raise ValueError(f"must be two positive numbers, the smaller first, not [{low:g}, {high:g}]")
+    if high > _LARGEST:
+        raise ValueError(f"must be at most {_LARGEST}, not {high:g}")
     return pair
 
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Range = Annotated[tuple[float, float], AfterValidator(_rising)]
-Seed = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class _Block(BaseModel):
@@ -103,17 +106,17 @@ class TrainParams(_Block):
     """The training recipe."""
 
     weights: Annotated[str, Field(min_length=1)]
-    epochs: Annotated[int, Field(ge=1)]
+    epochs: Annotated[int, Field(ge=1, le=10_000)]
     window: Annotated[int, Field(ge=96, le=320, multiple_of=32)]
-    batch_size: Annotated[int, Field(ge=2)]
-    learning_rate: Annotated[float, Field(gt=0)]
-    weight_decay: Annotated[float, Field(ge=0)]
+    batch_size: Annotated[int, Field(ge=2, le=1024)]
+    learning_rate: Annotated[float, Field(gt=0, le=10)]
+    weight_decay: Annotated[float, Field(ge=0, le=1)]
     warmup: Annotated[float, Field(gt=0, lt=1)]
-    gradient_clip: Annotated[float, Field(gt=0)]
+    gradient_clip: Annotated[float, Field(gt=0, le=1000)]
     ema_decay: Annotated[float, Field(ge=0, lt=1)]
     device: Literal["auto", "cpu", "cuda"]
-    threads: Annotated[int, Field(ge=1)]
-    processes: Literal["auto"] | Annotated[int, Field(ge=1)]
+    threads: Annotated[int, Field(ge=1, le=256)]
+    processes: Literal["auto"] | Annotated[int, Field(ge=1, le=64)]
     seed: Seed
     augmentation: AugmentationParams
 
@@ -124,7 +127,7 @@ class ExportParams(_Block):
     score_threshold: Share
     nms_iou: Share
     match_probability: Share
-    samples: Annotated[int, Field(ge=2)]
+    samples: Annotated[int, Field(ge=2, le=100)]
 
 
 class EvaluateParams(_Block):
@@ -140,14 +143,14 @@ class ValidateParams(_Block):
     """When labelled photos are good enough to train on; `box_side` and shares are parts of 1."""
 
     deck: Literal["plane", "none"]
-    symbols_per_card: Literal["auto"] | Annotated[int, Field(ge=2)]
+    symbols_per_card: Literal["auto"] | Annotated[int, Field(ge=2, le=32)]
     fail_on: tuple[Literal["error", "warning"], ...]
     box_side: tuple[Share, Share]
-    max_box_aspect: Annotated[float, Field(ge=1)]
+    max_box_aspect: Annotated[float, Field(ge=1, le=1000)]
     max_box_overlap: Annotated[float, Field(gt=0, lt=1)]
     max_outside: Share
     brightness: Range
-    min_sharpness: Annotated[float, Field(ge=0)]
+    min_sharpness: Annotated[float, Field(ge=0, le=1e5)]
     max_hash_distance: Annotated[int, Field(ge=0, le=64)]
     deepchecks: bool
     max_outlier_share: Share

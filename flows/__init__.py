@@ -3,10 +3,12 @@
 import os
 from pathlib import Path
 
+from dobble.project_root import find_root
 from flows.services import running
 
+_ROOT = find_root(Path.cwd()) or Path.cwd()
 _SETTINGS = {
-    "PREFECT_HOME": str(Path.cwd() / ".dobble" / "prefect"),
+    "PREFECT_HOME": str(_ROOT / ".dobble" / "prefect"),
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "60",
     "DO_NOT_TRACK": "true",
@@ -19,9 +21,9 @@ _SETTINGS = {
 def _set_up() -> None:
     """Set what Prefect reads when it is imported; the servers of `make ui` are used if they run here."""
     settings = dict(_SETTINGS)
-    if (server := running("server")) is not None:
+    if (server := running("server", _ROOT)) is not None:
         settings["PREFECT_API_URL"] = f"{server.address}/api"
-    if (mlflow := running("mlflow")) is not None:
+    if (mlflow := running("mlflow", _ROOT)) is not None:
         settings["MLFLOW_TRACKING_URI"] = mlflow.address
     for name, value in settings.items():
         os.environ.setdefault(name, value)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from dobble.errors import DobbleError, ParameterError
-from dobble.own_code import run_own_code
+from dobble.project_root import enter_project
 from flows.history import forget_old_runs
 
 app = typer.Typer(
@@ -31,9 +31,9 @@ class _Kind(StrEnum):
 
 _Source = Annotated[_Kind, typer.Option("--source", help="Where data/ comes from.")]
 _Project = Annotated[str | None, typer.Option(help="Labelbox project id.")]
-_Export = Annotated[str | None, typer.Option(help="Labelbox export file.")]
-_Images = Annotated[str | None, typer.Option(help="Folder with the export's photos.")]
-_Symbols = Annotated[str | None, typer.Option(help="Folder with your own symbols, for --source sample.")]
+_Export = Annotated[Path | None, typer.Option(help="Labelbox export file.")]
+_Images = Annotated[Path | None, typer.Option(help="Folder with the export's photos.")]
+_Symbols = Annotated[Path | None, typer.Option(help="Folder with your own symbols, for --source sample.")]
 _Replace = Annotated[
     bool | None, typer.Option("--replace", help="Replace data/ even if DVC could not bring it back.")
 ]
@@ -54,8 +54,9 @@ def _with_source(name: str, says: str) -> None:
         decks: _Decks = None,
         replace: _Replace = None,
     ) -> None:
-        given = {"project": project, "file": export, "images": images, "symbols": symbols, "decks": decks}
-        given["replace"] = replace
+        paths = {"file": export, "images": images, "symbols": symbols}
+        given: dict[str, object] = {name: str(path) for name, path in paths.items() if path is not None}
+        given |= {"project": project, "decks": decks, "replace": replace}
         _run(name, _checked(source, {key: value for key, value in given.items() if value is not None}))
 
 
@@ -126,7 +127,7 @@ def _run(name: str, *arguments: object) -> None:
 def main() -> None:
     """Run the command line; a failure that the user can mend is one line and exit code 1."""
     try:
-        run_own_code()
+        enter_project(app)
         app()
     except DobbleError as error:
         sys.exit(f"error: {error}")

@@ -26,14 +26,21 @@ from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Cancelling, Completed
 
 from dobble.env import REPOSITORY, REVISION, STACK, tracking_address
-from dobble.errors import ElsewhereError, FailedElsewhereError, NoWorkerError, StageTimeoutError
+from dobble.errors import (
+    ElsewhereError,
+    FailedElsewhereError,
+    InputsChangedError,
+    NoWorkerError,
+    StageTimeoutError,
+)
 from dobble.files import replaced_file
 from dobble.own_code import run_own_code
-from dobble.pinned import outputs
+from dobble.pinned import DATA, DATA_PIN, outputs
 from dobble.remote import pull as pull_pinned
 from dobble.revision import PINS, pushed_revision
 from dobble.stack import current_stack
 from dobble.stages import Stage, StageRun, Status, read_stages, read_status, reproduce
+from dobble.taken_over import take_over
 from flows.stages import CACHED, PATIENT, run_stage
 from flows.transfer import push
 
@@ -52,8 +59,9 @@ def sent_to(pool: str, worker_seconds: float) -> Task[..., Any]:
     """Give a task that takes the place of `run_stage` and has a worker of a pool run the stage.
 
     Code and parameters go as the commit, which must be pushed; data and results as what `data.dvc` and
-    `dvc.lock` pin, through the remote. The `dvc.lock` that comes back is the one that a run here would leave.
-    A stage that DVC calls fresh is not sent.
+    `dvc.lock` pin, through the remote. Of the `dvc.lock` that comes back, the stage's own entry is taken
+    over, which is the one that a run here would leave. A stage that DVC calls fresh is not sent, nor is one
+    whose inputs are not what is pinned: it would run there on others than those that are here.
 
     Args:
         pool: name of the work pool.
@@ -63,9 +71,13 @@ def sent_to(pool: str, worker_seconds: float) -> Task[..., Any]:
     @task(task_run_name=f"{{stage.name}} on {pool}", cache_policy=NO_CACHE, persist_result=False)
     def run_stage_elsewhere(stage: Stage, status: Status | None = None) -> Any:
         start = time.monotonic()
-        if read_status().calls_fresh(stage, Path()):
+        now = read_status()
+        if now.calls_fresh(stage, Path()):
             done = reproduce(stage, status=status, tell=get_run_logger().info)
             return Completed(name=CACHED, message="DVC calls it fresh, and its outputs are here", data=done)
+        pins = (*stage.needs, *([DATA_PIN] if stage.reads(DATA) else []))
+        if stale := [name for name in pins if name in now.changed]:
+            raise InputsChangedError(stage.name, stale)
         lock = _run_there(stage, pool, worker_seconds)
         fetch_outputs(stage, lock)
         done = StageRun(stage.name, cached=False, seconds=time.monotonic() - start)
@@ -103,14 +115,10 @@ def pull_inputs(stage: Stage) -> State[None]:
 
 @task(task_run_name="fetch {stage.name}", **PATIENT)
 def fetch_outputs(stage: Stage, lock: str) -> State[None]:
-    """Take over the `dvc.lock` that a stage left elsewhere, and bring its outputs."""
-    with replaced_file(Path(_LOCK)) as side:
-        side.write_text(lock, encoding="utf-8")
+    """Take over what `dvc.lock` says about a stage elsewhere, and bring its outputs; it does not run here."""
+    take_over(stage, lock)
     made = [output.path for output in outputs() if stage.writes(output.path)]
     remote = pull_pinned(paths=made)
-    done = reproduce(stage, tell=get_run_logger().info)
-    if not done.cached:
-        raise ElsewhereError(f"stage {stage.name!r} ran here again: code or data changed in the meantime")
     return Completed(message=f"pulled {', '.join(made)} from {remote}")
 
 
@@ -141,7 +149,7 @@ def _run_there(stage: Stage, pool: str, worker_seconds: float) -> str:
             raise
         if run.state is None or not run.state.is_completed():
             ended = "unknown" if run.state is None else f"{run.state.name} ({run.state.message})"
-            raise FailedElsewhereError(stage.name, pool, ended, _log_lines(client, run.id)[-_LAST_LINES:])
+            raise FailedElsewhereError(stage.name, pool, ended, _last_lines(client, run.id))
         found = client.read_artifacts(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])))
     locks = [one.data for one in found if one.description == f"{_LOCK} after {stage.name}"]
     if not locks:
@@ -192,10 +200,10 @@ def _follow(
     start, told, tell = time.monotonic(), 0, get_run_logger().info
     while True:
         run = client.read_flow_run(run.id)
-        lines = _log_lines(client, run.id, told)
-        told += len(lines)
-        for line in lines:
-            tell("%s: %s", pool, line)
+        while lines := _log_lines(client, run.id, told):
+            told += len(lines)
+            for line in lines:
+                tell("%s: %s", pool, line)
         state, waited = run.state, time.monotonic() - start
         if state is not None and state.is_final():
             return run
@@ -206,10 +214,18 @@ def _follow(
         sleep(_POLL_SECONDS)
 
 
-def _log_lines(client: SyncPrefectClient, run: UUID, after: int = 0) -> list[str]:
-    wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run]), level=LogFilterLevel(ge_=20))
-    found = client.read_logs(wanted, limit=200, offset=after, sort=LogSort.TIMESTAMP_ASC)
+def _log_lines(client: SyncPrefectClient, run: UUID, after: int) -> list[str]:
+    found = client.read_logs(_log_of(run), limit=200, offset=after, sort=LogSort.TIMESTAMP_ASC)
     return [log.message for log in found]
+
+
+def _last_lines(client: SyncPrefectClient, run: UUID) -> list[str]:
+    found = client.read_logs(_log_of(run), limit=_LAST_LINES, sort=LogSort.TIMESTAMP_DESC)
+    return [log.message for log in reversed(found)]
+
+
+def _log_of(run: UUID) -> LogFilter:
+    return LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run]), level=LogFilterLevel(ge_=20))
 
 
 def _cancel(client: SyncPrefectClient, run: UUID) -> None:

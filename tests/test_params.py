@@ -62,6 +62,7 @@ def test_our_own_parameters_are_in_order():
         ("train.learning_rate", float("nan"), "train.learning_rate must be a finite number, not nan"),
         ("train.window", 200, "train.window must be a multiple of 32, not 200"),
         ("train.window", 352, "train.window must be less than or equal to 320, not 352"),
+        ("train.threads", 100_000, "train.threads must be less than or equal to 256, not 100000"),
         ("train.batch_size", 1, "train.batch_size must be greater than or equal to 2, not 1"),
         ("train.device", "gpu", "train.device must be 'auto', 'cpu' or 'cuda', not 'gpu'"),
         ("train.seed", -1, "train.seed must be greater than or equal to 0, not -1"),
@@ -157,3 +158,18 @@ def test_missing_file_is_named_with_the_cure(tmp_path):
 def test_parameters_cannot_be_changed_by_a_stage():
     with pytest.raises(ValueError, match="frozen"):
         load_params(OURS).train.epochs = 3
+
+
+def test_every_number_has_an_upper_bound_that_is_told(changed):
+    for name, value in numbers(yaml.safe_load(OURS.read_text(encoding="utf-8"))):
+        huge = [0.5, 10**12] if isinstance(value, list) else type(value)(10**12)
+        assert complaint(changed(name, huge)).startswith(name.removesuffix(".train"))
+
+
+def numbers(block, above=""):
+    """Names and values of all numbers, and pairs of numbers, in a block and those below it."""
+    for name, value in block.items():
+        if isinstance(value, dict):
+            yield from numbers(value, f"{above}{name}.")
+        elif type(value) in {int, float} or (isinstance(value, list) and type(value[0]) is float):
+            yield f"{above}{name}", value

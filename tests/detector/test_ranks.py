@@ -13,9 +13,13 @@ import pytest
 import torch
 import yaml
 
+from dobble.data.voc import read_labels
+from dobble.detector.anchors import fit_anchors
 from dobble.detector.batches import epoch_batches
-from dobble.detector.dataset import TrainingPhotos, load_split
+from dobble.detector.checkpoint import save_checkpoint
+from dobble.detector.dataset import TrainingPhotos, box_shares, load_split
 from dobble.detector.loss import multibox_loss
+from dobble.detector.network import Detector
 from dobble.detector.ranks import Ranks, process_count
 from dobble.detector.train import _train, train
 from dobble.errors import TrainingError
@@ -186,11 +190,16 @@ def test_process_that_dies_ends_the_other_and_the_next_run_goes_on_to_the_same_b
 
 
 def test_loss_that_is_no_number_stops_all_processes_with_one_line(tmp_path, squares, params):
-    write_project(tmp_path, squares, params, learning_rate=1e30)
+    spec = fit_anchors(box_shares(load_split(*squares, "train")))
+    labels = tuple(read_labels(squares[0] / "labels.txt"))
+    sick = Detector(len(labels), spec)
+    torch.nn.init.constant_(next(sick.backbone.parameters()), float("nan"))
+    save_checkpoint(tmp_path / "sick.pt", sick, labels, spec)
+    write_project(tmp_path, squares, params, weights="sick.pt")
     done = run(tmp_path, "-m", "dobble", "train")
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
-        "error: epoch 1, step 2: the loss is nan; lower train.learning_rate, or look at the newest labels"
+        "error: epoch 1, step 1: the loss is nan; lower train.learning_rate, or look at the newest labels"
     ]
     assert not (tmp_path / "build/train").exists()
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from flow_api import Api
 from flow_project import GIT_USER, FlowProject
 from pipelines import ROOT, files_of, write_params
 from prefect import flow
+from prefect.client.orchestration import get_client
 from s3_server import KEY, REGION, SECRET, s3_server
 
 from dobble.errors import ElsewhereError, FailedElsewhereError, NoWorkerError, RevisionError
 from dobble.stack import use_stack
 from dobble.stages import following, read_stages
-from flows.elsewhere import sent_to
+from flows.elsewhere import _last_lines, sent_to
 from flows.stages import run_stages
 from flows.training import training
 
@@ -166,10 +168,23 @@ def test_training_that_is_up_to_date_is_not_sent(at_work: Caller, api: Api) -> N
 
 def test_failure_on_the_other_machine_comes_back_with_its_last_lines(at_work: Caller) -> None:
     lock = (at_work.root / "dvc.lock").read_bytes()
-    at_work.publish(learning_rate=1e30)
-    with pytest.raises(FailedElsewhereError, match=r"the loss is nan; lower train\.learning_rate"):
+    at_work.publish(weights="gone.pt")
+    with pytest.raises(FailedElsewhereError, match=r"gone\.pt: train\.weights names it, but there is no"):
         until_train()
     assert (at_work.root / "dvc.lock").read_bytes() == lock
+
+
+def test_last_lines_of_a_long_log_are_its_last(api: Api) -> None:
+    begin = datetime(2026, 1, 1, tzinfo=UTC)
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run(until_train)
+        lines = [
+            {"name": "stage", "level": 20, "message": f"line {number}", "flow_run_id": str(run.id)}
+            | {"timestamp": (begin + timedelta(seconds=number)).isoformat()}
+            for number in range(1, 301)
+        ]
+        client.create_logs(lines)
+        assert _last_lines(client, run.id) == [f"line {number}" for number in range(295, 301)]
 
 
 def test_pool_that_no_worker_listens_to_is_named_after_the_time_given(at_work: Caller, api: Api) -> None:
