@@ -143,15 +143,52 @@ def read_deck(cards: Mapping[str, Collection[str]]) -> Deck | None:
         than the two cards that the printed game leaves out are missing: a wrong or half-known deck would lead
         the device astray.
     """
+    different = _different_cards(cards)
+    if different is None:
+        return None
+    symbols = tuple(sorted({symbol for card in different for symbol in card}))
+    return Deck(symbols, tuple(sorted(different))) if len(different) >= len(symbols) - 2 else None
+
+
+def complete_deck(cards: Mapping[str, Collection[str]]) -> Deck | None:
+    """Learn the deck from labelled photos of some of its cards.
+
+    Any two symbols of a whole deck are together on exactly one card. A symbol that has met all others but
+    those of one card names that card, and with it others may be named in turn; of up to q + 1 missing cards
+    (eight, where a card has eight symbols) none stays unnamed.
+
+    Args:
+        cards: the symbols found on each photo of one card, by the photo's name.
+
+    Returns:
+        The deck as `read_deck` gives it, with the missing cards if they are more than two. None if any label
+        breaks a rule of the game, or if too few cards are there to name the others.
+    """
+    different = _different_cards(cards)
+    if different is None or len(different) >= len({symbol for card in different for symbol in card}) - 2:
+        return read_deck(cards)
+    lines = [set(card) for card in different]
+    symbols: set[str] = set().union(*lines)
+    apart = {symbol: symbols.difference(*(line for line in lines if symbol in line)) for symbol in symbols}
+    while any(apart.values()):
+        named = next(({one, *rest} for one, rest in apart.items() if len(rest) == len(lines[0]) - 1), None)
+        if named is None or any(not named - {symbol} <= apart[symbol] for symbol in named):
+            return None
+        lines.append(named)
+        for symbol in named:
+            apart[symbol] -= named
+    return Deck(tuple(sorted(symbols)), tuple(sorted(tuple(sorted(line)) for line in lines)))
+
+
+def _different_cards(cards: Mapping[str, Collection[str]]) -> list[tuple[str, ...]] | None:
+    """The symbols of each card once; None if they break a rule, or no whole deck has so many symbols."""
     if any(len(set(listed)) != len(listed) for listed in cards.values()):
         return None
     different = {tuple(sorted(listed)): name for name, listed in cards.items()}
-    symbols = tuple(sorted({symbol for card in different for symbol in card}))
     if len(different) < 2 or violations({name: card for card, name in different.items()}):
         return None
-    if len(symbols) != _size(len(next(iter(different))) - 1) or len(different) < len(symbols) - 2:
-        return None
-    return Deck(symbols, tuple(sorted(different)))
+    symbols = {symbol for card in different for symbol in card}
+    return list(different) if len(symbols) == _size(len(next(iter(different))) - 1) else None
 
 
 def _lines(q: int) -> list[list[int]]:

@@ -1,8 +1,9 @@
 from itertools import combinations
 
+import numpy as np
 import pytest
 
-from dobble.deck import Deck, Violation, make_deck, read_deck, violations
+from dobble.deck import Deck, Violation, complete_deck, make_deck, read_deck, violations
 from dobble.errors import DeckError
 
 FANO = "abcdefg"
@@ -158,3 +159,43 @@ def test_a_deck_is_learned_from_photos_of_its_cards() -> None:
 )
 def test_no_deck_is_learned_from_wrong_or_few_cards(cards: dict[str, list[str]]) -> None:
     assert read_deck(cards) is None
+
+
+def test_cards_of_the_fano_plane_that_are_missing_are_named_as_by_hand() -> None:
+    # Of efg, ace, adf and bcf: d has met all but b, c, e and g; e all but b and d, so bde is a card;
+    # g all but a, b, c and d; f all but none; a all but b and g, so abg is a card; then cdg is left.
+    deck = make_deck(FANO)
+    learned = complete_deck({f"card{index}": deck.cards[index] for index in (0, 3, 5, 6)})
+    assert learned is not None
+    assert set(learned.cards) == {tuple(sorted(card)) for card in deck.cards}
+
+
+@pytest.mark.parametrize("size", [13, 31, 57])
+@pytest.mark.parametrize("seed", range(3))
+def test_as_many_cards_as_a_card_has_symbols_may_be_missing(size: int, seed: int) -> None:
+    whole = make_deck(names(size))
+    per_card = len(whole.cards[0])
+    kept = np.random.default_rng(seed).permutation(size)[per_card:]
+    learned = complete_deck({f"photo{index}": whole.cards[index] for index in kept})
+    assert learned == read_deck(labelled(whole))
+
+
+def test_the_two_cards_that_the_printed_game_leaves_out_stay_out() -> None:
+    printed = make_deck(names(57), cards=55)
+    learned = complete_deck(labelled(printed))
+    assert learned is not None
+    assert len(learned.cards) == 55
+
+
+@pytest.mark.parametrize(
+    "cards",
+    [
+        {},
+        {"one": "efg"},
+        {"one": "efg", "two": "abg"},  # nobody has seen c and d
+        {"one": "efg", "two": "abg", "three": "cdg"},  # a may go with c e, c f, d e or d f
+        {**dict(list(labelled(make_deck(FANO)).items())[:4]), "wrong": ["e", "f", "a"]},
+    ],
+)
+def test_no_card_is_named_where_labels_are_wrong_or_too_few(cards: dict[str, list[str]]) -> None:
+    assert complete_deck(cards) is None

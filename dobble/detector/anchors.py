@@ -36,7 +36,8 @@ def fit_anchors(sizes: NDArray[np.float32]) -> AnchorSpec:
     Args:
         sizes: float32 [N, 2], width and height of training boxes as shares of the square input.
     """
-    sizes = sizes[:: max(1, len(sizes) // _FITTED_BOXES)]
+    # By lot, not by stride: boxes come in the order of cards that all have equally many symbols.
+    sizes = np.random.default_rng(0).permutation(sizes)[:_FITTED_BOXES]
     large = float(np.quantile(np.sqrt(sizes.prod(1)), 0.95)) * INPUT_SIZE
     maps = sum(FIRST_STRIDE * 2**level <= large / 2 for level in range(FEATURE_MAPS))
     maps = max(1, maps)

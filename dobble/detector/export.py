@@ -5,7 +5,7 @@ import json
 import subprocess
 import warnings
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import yaml
 from numpy.typing import NDArray
 
 from dobble.data.voc import read_labels
-from dobble.deck import read_deck
+from dobble.deck import complete_deck
 from dobble.detector.anchors import INPUT_SIZE
 from dobble.detector.checkpoint import load_checkpoint, restore
 from dobble.detector.dataset import LabelledPhoto, load_split, read_photo
@@ -53,8 +53,10 @@ class ExportSummary:
 def export(checkpoint: Path, voc: Path, splits: Path, out: Path, params: ExportParams) -> ExportSummary:
     """Write model, labels, samples and manifest into `out`, which appears whole or not.
 
-    The deck is what the labels of all photos say the printed cards are; it is left out if they break the
-    rules of the game. The probabilities of matches are calibrated on the validation photos.
+    The deck is what the labels of the train and validation photos say the printed cards are, with the cards
+    that follow from them; it is left out if they break the rules of the game. What only the test photos tell
+    stays unknown, for they judge the deck as well. The probabilities of matches are calibrated on the
+    validation photos.
 
     Raises:
         CheckpointError: if the checkpoint is damaged, or was trained on other labels.
@@ -69,12 +71,8 @@ def export(checkpoint: Path, voc: Path, splits: Path, out: Path, params: ExportP
         )
     network = Deployed(restore(trained, checkpoint)).eval()
     photos = {split: load_split(voc, splits, split) for split in ("train", "val", "test")}
-    deck = read_deck(
-        {
-            photo.name: [labels[label] for label in photo.labels]
-            for photo in chain.from_iterable(photos.values())
-        }
-    )
+    cards = [photo for photo in (*photos["train"], *photos["val"]) if len(photo.labels)]
+    deck = complete_deck({photo.name: [labels[label] for label in photo.labels] for photo in cards})
     with replaced_folder(out) as side:
         write_onnx(network, side / "model.onnx")
         (side / "labels.txt").write_text("\n".join(["BACKGROUND", *labels]) + "\n", encoding="utf-8")

@@ -13,7 +13,7 @@ import pytest
 import torch
 from pipelines import SYMBOLS, Pipeline, files_of, full_disk
 
-from dobble.data.voc import read_image_set
+from dobble.data.voc import read_image_set, write_lines
 from dobble.detector.checkpoint import load_checkpoint, restore
 from dobble.detector.dataset import read_photo
 from dobble.detector.export import TABLE_SIZE, compose_table, export
@@ -129,14 +129,30 @@ def test_the_deck_is_the_one_that_was_photographed(pipeline: Pipeline, bundle: B
     assert {frozenset(card) for card in bundle.manifest["deck"]} == photographed
 
 
-def test_a_wrong_label_leaves_the_deck_unknown(own: Pipeline) -> None:
-    annotation = min((own.voc / "Annotations").glob("*.xml"))
+def mislabel(own: Pipeline, split: str) -> None:
+    annotation = own.voc / f"Annotations/{read_image_set(own.splits / f'{split}.txt')[0]}.xml"
     text = annotation.read_text(encoding="utf-8")
     wrong = next(name for name in SYMBOLS if f"<name>{name}</name>" not in text)
     before, _, after = text.partition("<name>")
     annotation.unlink()  # the copy may share its bytes with the original
     annotation.write_text(f"{before}<name>{wrong}<{after.partition('<')[2]}", encoding="utf-8")
+
+
+def test_a_wrong_label_leaves_the_deck_unknown(own: Pipeline) -> None:
+    mislabel(own, "train")
     assert load_bundle(str(run(own, own.root / "again"))).deck is None
+
+
+def test_labels_of_test_photos_say_nothing_about_the_deck(own: Pipeline, bundle: Bundle) -> None:
+    mislabel(own, "test")
+    assert load_bundle(str(run(own, own.root / "again"))).deck == bundle.deck
+
+
+def test_cards_that_are_held_out_follow_from_the_rest(own: Pipeline, bundle: Bundle) -> None:
+    for split, cards in (("train", (3, 4, 5)), ("val", (6,)), ("test", (0, 1, 2))):
+        names = [own.photo(deck, card).stem for deck in range(4) for card in cards]
+        write_lines(own.splits / f"{split}.txt", names)
+    assert load_bundle(str(run(own, own.root / "again"))).deck == bundle.deck
 
 
 def test_calibrations_are_positive_and_bounded(bundle: Bundle) -> None:

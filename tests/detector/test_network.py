@@ -158,6 +158,16 @@ def test_ratio_follows_flat_symbols():
     assert fit_anchors(flat).ratio > fit_anchors(square).ratio + 0.5
 
 
+def test_every_place_on_the_card_counts_where_boxes_come_card_by_card():
+    """Of 100 cards of eight symbols, labelled in the same order of sizes, each size is fitted to."""
+    sides = np.tile(np.linspace(0.08, 0.29, 8, dtype=np.float32), 100)
+    sizes = np.stack([sides, sides], 1)
+    spec, shuffled = fit_anchors(sizes), fit_anchors(np.random.default_rng(1).permutation(sizes))
+    assert spec.scales[0] < 0.12
+    assert spec.scales[-1] > 0.2
+    np.testing.assert_allclose(spec.scales, shuffled.scales, rtol=0.1)
+
+
 def test_one_symbol_is_enough_to_fit_to():
     assert len(fit_anchors(np.array([[0.2, 0.2]], np.float32)).scales) == 3
 
