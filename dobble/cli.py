@@ -12,7 +12,7 @@ from dobble.cli_device import app as device_app
 from dobble.cli_models import app as models_app
 from dobble.cli_photographs import app as photographs_app
 from dobble.cli_remote import app as remote_app
-from dobble.env import torchrun_place
+from dobble.env import let_waiting_threads_sleep, torchrun_place
 from dobble.errors import DobbleError, MissingInputError, ParameterError
 from dobble.held_output import held_output
 from dobble.project_root import enter_project
@@ -170,6 +170,7 @@ def train() -> None:
     from dobble.params import load_params
 
     params = load_params().train
+    let_waiting_threads_sleep()
     from dobble.detector.ranks import launch, process_count
     from dobble.detector.train import train as run
 
