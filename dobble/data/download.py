@@ -30,19 +30,21 @@ class Asset:
     Attributes:
         name: its external id.
         row: id of its data row.
-        place: its address without signature; what lies there for one row never changes.
+        place: its address without signature.
+        attributes: size and kind as Labelbox measured them, which tell of another photo at the same place.
         address: where it can be had for a while.
     """
 
     name: str
     row: str
     place: str
+    attributes: str
     address: str
 
     @property
     def key(self) -> str:
         """Name of its file while it is not yet in the data folder."""
-        return hashlib.sha256(f"{self.row}\n{self.place}".encode()).hexdigest()[:32]
+        return hashlib.sha256(f"{self.row}\n{self.place}\n{self.attributes}".encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """A labelled Labelbox project to raw data: a stable export beside byte-exact images."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,9 @@ def _read(rows: list[JsonDict], project_id: str) -> _Project:
             problem = f"photo {photo.external_id!r} has no http address to download it from"
             raise ExportError(source, number, f"{problem}: upload it to Labelbox again")
         lines[photo.external_id] = export_line(stable)
-        assets.append(Asset(photo.external_id, str(stable["data_row"].get("id")), place, address))
+        attributes = json.dumps(stable.get("media_attributes"), sort_keys=True)
+        identity = str(stable["data_row"].get("id"))
+        assets.append(Asset(photo.external_id, identity, place, attributes, address))
         boxes += len(photo.boxes)
         unlabelled += not photo.boxes
     export = "".join(lines[name] for name in sorted(lines))

@@ -259,7 +259,11 @@ class LabelboxWorld:
                     "global_key": data["global_key"],
                     "row_data": f"{data['row_data']}?Signature={signature}&number={number}",
                 },
-                "media_attributes": {"height": 30, "width": 40, "mime_type": "image/jpeg"},
+                "media_attributes": {
+                    "height": data.get("height", 30),
+                    "width": 40,
+                    "mime_type": "image/jpeg",
+                },
                 "projects": {project: {"name": known["name"], "labels": [label] if labelled else []}},
             }
             yield json.dumps(exported, ensure_ascii=False) + "\n"

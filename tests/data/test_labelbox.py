@@ -7,6 +7,7 @@ import signal
 import tempfile
 import threading
 import time
+from urllib.parse import unquote
 
 import pytest
 from labelbox_fixtures import QUICK, picture, quick, snapshot
@@ -111,6 +112,14 @@ def test_only_what_is_new_changed_or_damaged_is_fetched_again(standin, fetched):
     assert (fetched / "images/deck00_card01.jpg").read_bytes() == picture(7)
     assert (fetched / "images/new.jpg").read_bytes() == picture(8)
     assert standin.counts["photo"] == 3
+
+
+def test_another_photo_at_the_same_address_is_fetched(standin, fetched):
+    row = next(row for row in standin.rows.values() if row["external_id"] == "deck00_card01.jpg")
+    standin.files[unquote(row["row_data"].rpartition("/")[2])] = picture(7)
+    row["height"] = 31  # as Labelbox measures it anew
+    assert fetch("project1", fetched, quick(standin)).downloaded == 1
+    assert (fetched / "images/deck00_card01.jpg").read_bytes() == picture(7)
 
 
 def test_a_deleted_and_a_renamed_row_need_no_download(standin, fetched):
