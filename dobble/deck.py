@@ -154,8 +154,8 @@ def complete_deck(cards: Mapping[str, Collection[str]]) -> Deck | None:
     """Learn the deck from labelled photos of some of its cards.
 
     Any two symbols of a whole deck are together on exactly one card. A symbol that has met all others but
-    those of one card names that card, and with it others may be named in turn; of up to q + 1 missing cards
-    (eight, where a card has eight symbols) none stays unnamed.
+    those of one card names that card, and with it others may be named in turn; of up to q missing cards
+    (seven, where a card has eight symbols) none stays unnamed.
 
     Args:
         cards: the symbols found on each photo of one card, by the photo's name.

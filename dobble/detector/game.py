@@ -91,7 +91,7 @@ def shared_pairs(cards: Sequence[AbstractSet[int]]) -> NDArray[np.int64]:
     for row, card in enumerate(cards):
         on_card[row, list(card)] = True
     common = on_card[first] & on_card[second]
-    pairs = np.column_stack([first, second, common.argmax(1)])[common.sum(1) == 1]
+    pairs: NDArray[np.int64] = np.column_stack([first, second, common.argmax(1)])[common.sum(1) == 1]
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
@@ -120,7 +120,9 @@ def _answers(bundle: Bundle, pairs: NDArray[np.int64], readings: Sequence[CardRe
     rows = []
     for first, second, symbol in tqdm(pairs.tolist(), desc="pairs", leave=False, disable=None):
         match = play(bundle, readings[first], readings[second])
-        truth = shared_symbol(bundle, readings[first], readings[second])[0][symbol]
+        truth = match.probability
+        if match.symbol != symbol:
+            truth = float(shared_symbol(bundle, readings[first], readings[second])[0][symbol])
         rows.append((match.symbol, match.probability, truth, match.no_answer is None))
     columns = zip(*rows, strict=True) if rows else ((),) * 4
     named, probability, truth, answered = columns

@@ -16,11 +16,11 @@ from tqdm import tqdm
 from dobble.detector.anchors import AnchorSpec
 from dobble.detector.batches import Batch, epoch_batches, steps_per_epoch
 from dobble.detector.checkpoint import start_weights, write_tensors
-from dobble.detector.dataset import LabelledPhoto, TrainingPhotos
+from dobble.detector.dataset import TrainingPhotos
 from dobble.detector.loss import multibox_loss
 from dobble.detector.metrics import Truth, average_precision
 from dobble.detector.network import Deployed, Detector
-from dobble.detector.predict import detect_photos
+from dobble.detector.predict import PreparedPhotos, detect_photos
 from dobble.detector.ranks import Ranks
 from dobble.errors import TrainingError
 from dobble.files import replaced_file
@@ -73,7 +73,7 @@ class TrainingState:
         self.epoch = 0
         self.history: list[Epoch] = []
         self.best_state = self._averaged_state()
-        self.fingerprint = ""
+        self.fingerprint: dict[str, str] = {}
         self.losses = np.zeros(2)
 
     @property
@@ -111,7 +111,7 @@ class TrainingState:
             asked = done
         bar.close()
 
-    def validate(self, held_out: list[LabelledPhoto]) -> None:
+    def validate(self, held_out: PreparedPhotos) -> None:
         """Add the epoch to the history, and keep the averaged weights if they are the best so far."""
         precision = self.ranks.from_first(self._precision(held_out) if self.ranks.is_first else (0.0, 0.0))
         self.epoch += 1
@@ -142,15 +142,24 @@ class TrainingState:
             write_tensors(side, state)
         self._publish(path)
 
-    def restore(self, path: Path, fingerprint: str) -> None:
-        """Go on from a killed run of the same training; anything else that lies there is passed over."""
-        self.ranks.check_same(fingerprint, "photos, labels or parameters")
+    def restore(self, path: Path, fingerprint: dict[str, str]) -> None:
+        """Go on from a killed run of the same training; anything else that lies there is passed over.
+
+        Args:
+            path: where `save` wrote.
+            fingerprint: hashes of all that decides the training's course, by their names.
+
+        Raises:
+            TrainingError: in every process, if another process has other photos or other code.
+        """
+        for name, value in fingerprint.items():
+            self.ranks.check_same(value, name)
         self.fingerprint = fingerprint
         state = self.ranks.from_first(_read_state(path) if self.ranks.is_first else None)
         if state is None:
             return
         if state.get("fingerprint") != fingerprint:
-            self._say("starting over: parameters or photos have changed since the training that was stopped")
+            self._say(f"starting over: {_difference(state.get('fingerprint'), fingerprint)}")
             return
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
@@ -181,9 +190,9 @@ class TrainingState:
             with replaced_file(path.with_name(HISTORY)) as side:
                 write_history(side, self.history)
 
-    def _precision(self, held_out: list[LabelledPhoto]) -> tuple[float, float]:
+    def _precision(self, held_out: PreparedPhotos) -> tuple[float, float]:
         found = detect_photos(Deployed(self.average), held_out, VALIDATION_NMS_IOU, self.device)
-        truths = [Truth(photo.boxes, photo.labels) for photo in held_out]
+        truths = [Truth(photo.boxes, photo.labels) for photo in held_out.photos]
         precision = average_precision(list(found), truths, self.classes)
         return round(precision.map, 4), round(precision.map50, 4)
 
@@ -247,3 +256,11 @@ def _read_state(path: Path) -> dict[str, Any] | None:
     except Exception:  # noqa: BLE001 - a state that cannot be read is a state that is not there
         return {}
     return state
+
+
+def _difference(left: object, fingerprint: dict[str, str]) -> str:
+    if not isinstance(left, dict):  # unreadable, or of an earlier version
+        return "what a stopped training left cannot be used"
+    changed = [name for name, value in fingerprint.items() if left.get(name) != value]
+    verb = "has" if changed == ["code"] else "have"
+    return f"{' and '.join(changed)} {verb} changed since the training that was stopped"

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import torch
 
+from dobble.code_closure import code_digest
 from dobble.data.voc import read_labels
 from dobble.detector.anchors import fit_anchors
 from dobble.detector.checkpoint import save_checkpoint
 from dobble.detector.dataset import LabelledPhoto, TrainingPhotos, box_shares, load_split
+from dobble.detector.predict import PreparedPhotos
 from dobble.detector.ranks import Ranks, joined_ranks
 from dobble.detector.state import HISTORY, Clock, Epoch, TrainingState, write_history
 from dobble.errors import MissingInputError, TrainingError
@@ -35,7 +37,8 @@ def train(voc: Path, splits: Path, out: Path, params: TrainParams) -> TrainSumma
     """Train and write `checkpoint.pt` and `history.csv` into `out`, which appears whole or not.
 
     After every epoch the whole state and the history so far go to a folder beside `out`; a run that was
-    killed goes on from there, to the same weights, if parameters, labels and photos are still the same.
+    killed goes on from there, to the same weights, if parameters, code, labels and every byte of the photos
+    are still the same.
 
     Processes that `torchrun` started share every batch; the first alone validates and writes.
 
@@ -64,10 +67,10 @@ def _train(voc: Path, splits: Path, out: Path, params: TrainParams, ranks: Ranks
     run = TrainingState(params, labels, anchors, len(photos), ranks)
     resume = out.with_name(f".{out.name}.resume") / "state.pt"
     run.restore(resume, _fingerprint(params, labels, photos, held_out, ranks))
-    training, clock = TrainingPhotos(photos), Clock()
+    training, validation, clock = TrainingPhotos(photos), PreparedPhotos(held_out), Clock()
     while run.epoch < params.epochs:
         run.train_epoch(training, clock)
-        run.validate(held_out)
+        run.validate(validation)
         run.save(resume)
     if ranks.is_first:
         with replaced_folder(out) as side:
@@ -99,13 +102,25 @@ def _fingerprint(
     photos: list[LabelledPhoto],
     held_out: list[LabelledPhoto],
     ranks: Ranks,
-) -> str:
-    """Hash of all that decides a training's course, the pictures by their sizes."""
-    course = [params.model_dump(), ranks.size, labels, torch.__version__]
-    digest = hashlib.sha256(json.dumps(course).encode())
+) -> dict[str, str]:
+    """Hash all that decides a training's course, by what a person would call it."""
+    weights = Path(params.weights)
+    start = _sha256(weights) if weights.is_file() else None
+    course = [params.model_dump(), ranks.size, start, torch.__version__]
+    pixels, boxes = hashlib.sha256(), hashlib.sha256(json.dumps(labels).encode())
     for photo in (*photos, *held_out):
         if not photo.path.is_file():
             raise MissingInputError(photo.path, "run `dvc repro -f convert`")
-        digest.update(f"{photo.name} {photo.path.stat().st_size}".encode())
-        digest.update(photo.boxes.tobytes() + photo.labels.tobytes())
-    return digest.hexdigest()
+        pixels.update(f"{photo.name} {_sha256(photo.path)}\n".encode())
+        boxes.update(photo.boxes.tobytes() + photo.labels.tobytes())
+    return {
+        "parameters": hashlib.sha256(json.dumps(course).encode()).hexdigest(),
+        "code": code_digest("dobble.detector.train"),
+        "photos": pixels.hexdigest(),
+        "labels": boxes.hexdigest(),
+    }
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

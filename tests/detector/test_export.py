@@ -149,7 +149,7 @@ def test_labels_of_test_photos_say_nothing_about_the_deck(own: Pipeline, bundle:
 
 
 def test_cards_that_are_held_out_follow_from_the_rest(own: Pipeline, bundle: Bundle) -> None:
-    for split, cards in (("train", (3, 4, 5)), ("val", (6,)), ("test", (0, 1, 2))):
+    for split, cards in (("train", (0, 3, 5)), ("val", (6,)), ("test", (1, 2, 4))):
         names = [own.photo(deck, card).stem for deck in range(4) for card in cards]
         write_lines(own.splits / f"{split}.txt", names)
     assert load_bundle(str(run(own, own.root / "again"))).deck == bundle.deck

@@ -7,8 +7,8 @@ from torch import nn
 from dobble.detector.anchors import AnchorSpec
 from dobble.detector.dataset import LabelledPhoto
 from dobble.detector.network import Deployed, Detector
-from dobble.detector.predict import detect_photos
-from dobble.errors import PhotoError
+from dobble.detector.predict import PreparedPhotos, detect_photos
+from dobble.errors import MissingInputError, PhotoError
 
 CPU = torch.device("cpu")
 
@@ -42,7 +42,7 @@ def photos(tmp_path):
 
 
 def test_boxes_are_in_pixels_of_the_photo(photos):
-    (found,) = detect_photos(Sighted(), photos(255), 0.5, CPU)
+    (found,) = detect_photos(Sighted(), PreparedPhotos(photos(255)), 0.5, CPU)
     # Halved, the photo fills rows 80 to 240 of the input: [80, 160, 160, 240] there is this on the photo.
     np.testing.assert_allclose(found.boxes, [[160, 160, 320, 320]])
     assert found.scores.tolist() == [1]
@@ -51,25 +51,25 @@ def test_boxes_are_in_pixels_of_the_photo(photos):
 
 def test_photos_of_several_batches_come_in_their_order(photos):
     shades = list(range(20, 240, 10))
-    found = list(detect_photos(Sighted(), photos(*shades), 0.5, CPU))
+    found = list(detect_photos(Sighted(), PreparedPhotos(photos(*shades)), 0.5, CPU))
     assert len(found) == 22
     np.testing.assert_allclose([one.scores[0] for one in found], np.array(shades) / 255, rtol=1e-5)
 
 
 def test_weak_detections_count_down_to_a_hundredth(photos):
-    seen, unseen = detect_photos(Sighted(), photos(3, 2), 0.5, CPU)
+    seen, unseen = detect_photos(Sighted(), PreparedPhotos(photos(3, 2)), 0.5, CPU)
     np.testing.assert_allclose(seen.scores, [3 / 255], rtol=1e-4)
     assert len(unseen.scores) == 0
 
 
 def test_no_photos_give_no_detections():
-    assert list(detect_photos(Sighted(), [], 0.5, CPU)) == []
+    assert list(detect_photos(Sighted(), PreparedPhotos([]), 0.5, CPU)) == []
 
 
 def test_photos_are_read_batch_by_batch(photos):
     taken = photos(*[255] * 17)
     taken[16].path.write_bytes(b"damaged")
-    found = detect_photos(Sighted(), taken, 0.5, CPU)
+    found = detect_photos(Sighted(), PreparedPhotos(taken), 0.5, CPU)
     for _ in range(16):
         next(found)
     with pytest.raises(PhotoError, match=r"photo16\.png: is no picture"):
@@ -80,9 +80,33 @@ def test_photo_gives_the_same_detections_alone_and_among_others(photos):
     torch.manual_seed(0)
     network = Deployed(Detector(3, AnchorSpec((0.2, 0.3), 1.5))).eval()
     taken = photos(10, 130, 250)
-    among = list(detect_photos(network, taken, 0.5, CPU))[1]
-    (alone,) = detect_photos(network, taken[1:2], 0.5, CPU)
+    among = list(detect_photos(network, PreparedPhotos(taken), 0.5, CPU))[1]
+    (alone,) = detect_photos(network, PreparedPhotos(taken[1:2]), 0.5, CPU)
     assert len(alone.scores)
     np.testing.assert_array_equal(alone.labels, among.labels)
     np.testing.assert_allclose(alone.boxes, among.boxes, atol=1e-2)
     np.testing.assert_allclose(alone.scores, among.scores, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(320, 320), (480, 640), (121, 333), (200, 90)])
+def test_photo_is_decoded_once_and_prepared_to_the_same_values_again(tmp_path, shape):
+    path = tmp_path / "photo.png"
+    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype(np.uint8))
+    nothing = np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
+    photos = PreparedPhotos([LabelledPhoto("photo", path, max(shape), *nothing)])
+    batch, transform = photos.load(0)
+    path.unlink()
+    again, as_before = photos.load(0)
+    np.testing.assert_array_equal(again, batch)
+    assert as_before == transform
+
+
+def test_photos_are_decoded_again_where_there_is_no_room(photos):
+    taken = photos(10, 20)
+    prepared = PreparedPhotos(taken, cache_bytes=320 * 160 * 3)
+    for index in (0, 1):
+        prepared.load(index)
+        taken[index].path.unlink()
+    prepared.load(0)
+    with pytest.raises(MissingInputError):
+        prepared.load(1)

@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 
@@ -16,7 +17,7 @@ from dobble.detector.checkpoint import load_checkpoint, restore
 from dobble.detector.dataset import load_split
 from dobble.detector.metrics import Truth, average_precision
 from dobble.detector.network import Deployed
-from dobble.detector.predict import detect_photos
+from dobble.detector.predict import PreparedPhotos, detect_photos
 from dobble.detector.state import VALIDATION_NMS_IOU
 from dobble.detector.train import train
 from dobble.errors import CheckpointError, MissingInputError, OutputError, TrainingError
@@ -134,7 +135,7 @@ def test_checkpoint_is_the_one_that_the_history_calls_best(whole_run, squares):
     path = out / "checkpoint.pt"
     network = Deployed(restore(load_checkpoint(path), path)).eval()
     photos = load_split(*squares, "val")
-    found = list(detect_photos(network, photos, VALIDATION_NMS_IOU, torch.device("cpu")))
+    found = list(detect_photos(network, PreparedPhotos(photos), VALIDATION_NMS_IOU, torch.device("cpu")))
     precision = average_precision(found, [Truth(photo.boxes, photo.labels) for photo in photos], 3)
     assert (precision.map, precision.map50) == pytest.approx((summary.best.mAP, summary.best.mAP50), abs=1e-4)
 
@@ -177,8 +178,41 @@ def test_training_with_other_parameters_does_not_go_on_from_a_stopped_one(
     with pytest.raises(KeyboardInterrupt):
         press_ctrl_c_after_an_epoch(*squares, out, params.model_copy(update={"weight_decay": 0.5}))
     train(*squares, out, params)
-    assert "starting over: parameters or photos have changed" in capsys.readouterr().out
+    assert (
+        "starting over: parameters have changed since the training that was stopped"
+        in capsys.readouterr().out
+    )
     assert contents(out) == contents(whole_run[0])
+
+
+def test_training_with_other_code_does_not_go_on_from_a_stopped_one(squares, tmp_path, params):
+    tree, out = tmp_path / "tree", tmp_path / "train"
+    for package in ("dobble", "jetson"):
+        shutil.copytree(ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__", "tests"))
+    run = [sys.executable, "-c", TRAIN_UNTIL_KILLED, *squares, out, params.model_dump_json()]
+    assert subprocess.run(run, cwd=tree, capture_output=True, check=False).returncode == -signal.SIGKILL
+    loss = tree / "dobble/detector/loss.py"
+    text = loss.read_text(encoding="utf-8")
+    loss.write_text(text.replace("BOX_WEIGHT = 2.0", "BOX_WEIGHT = 20.0"), encoding="utf-8")
+    run[2] = TRAIN_UNTIL_KILLED.replace("== 2", "== 9")
+    done = subprocess.run(run, cwd=tree, capture_output=True, text=True, check=True)
+    assert "starting over: code has changed since the training that was stopped" in done.stdout
+    assert [row["epoch"] for row in history(out)] == ["1", "2", "3"]
+
+
+def test_training_on_other_pixels_of_equal_bytes_does_not_go_on_from_a_stopped_one(
+    own_squares, tmp_path, params, capsys
+):
+    photo, out = own_squares[0] / "JPEGImages/photo00.png", tmp_path / "train"
+    image = cv2.imread(str(photo))
+    photo.write_bytes(cv2.imencode(".bmp", image)[1].tobytes())
+    size = photo.stat().st_size
+    with pytest.raises(KeyboardInterrupt):
+        press_ctrl_c_after_an_epoch(*own_squares, out, params)
+    photo.write_bytes(cv2.imencode(".bmp", 255 - image)[1].tobytes())
+    assert photo.stat().st_size == size
+    train(*own_squares, out, params)
+    assert "starting over: photos have changed" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("content", [b"", b"damaged"])
