@@ -31,7 +31,7 @@ def stack_show() -> None:
     if used is None:
         print("no stack is chosen; DVC's own settings hold")
         return
-    print(f"stack: {used.choice}")
+    print(f"stack: {used.choice}{'' if used.is_recorded else ' (for this command, by DOBBLE_STACK)'}")
     for name, value in used.stack.remote.model_dump(exclude_none=True).items():
         print(f"{name}: {value}")
 
@@ -46,7 +46,7 @@ def push(
     from dobble.remote import push as run
 
     done = run(sample=_sample(sample), stall_seconds=stall_seconds)
-    print(f"{done.remote}: {done.objects} objects sent ({done.bytes / 1e6:.1f} MB), {done.mended} mended")
+    print(done.describe())
 
 
 @app.command(rich_help_panel=REMOTE)

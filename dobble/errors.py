@@ -184,6 +184,23 @@ class RemoteUnreachableError(RemoteError):
         super().__init__(f"{remote} cannot be reached ({problem}): {cure}")
 
 
+class NoStorageError(RemoteError):
+    """What answers at the endpoint is no storage: a login page, a proxy, another service."""
+
+    def __init__(self, remote: str, answer: str) -> None:
+        cure = "check the endpoint in the stack's file, and whether the network wants a login or a proxy"
+        super().__init__(f"{remote} answers what no storage says ({answer}): {cure}")
+
+
+class NotKeptError(RemoteError):
+    """The remote took objects without a complaint and does not have them."""
+
+    def __init__(self, remote: str, count: int, example: str) -> None:
+        objects, them = ("1 object", "it") if count == 1 else (f"{count} objects", "them")
+        cure = "check what answers at the endpoint in the stack's file, then push again"
+        super().__init__(f"{remote} took {objects} and does not have {them}, e.g. {example}: {cure}")
+
+
 class RemoteStalledError(RemoteError):
     """The endpoint took the connection and then nothing moved."""
 
@@ -267,6 +284,13 @@ class TrackingAccessError(TrackingError):
     def __init__(self, address: str) -> None:
         cure = "check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
         super().__init__(f"MLflow at {address} refuses access: {cure}")
+
+
+class TrackingBusyError(TrackingError):
+    """Somebody else logs or registers, and does not come to an end."""
+
+    def __init__(self, holder: str) -> None:
+        super().__init__(f"another process logs or registers ({holder}): run the command again after it")
 
 
 class StaleResultError(TrackingError):

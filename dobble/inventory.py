@@ -49,8 +49,8 @@ class Inventory:
 def take_stock(storage: Storage, cache: Path, pinned: Sequence[Output], sample: int | None) -> Inventory:
     """List the remote and compare existence and size of everything pinned; fetch and hash a sample of it.
 
-    Sizes are known from the pins, from good copies in the cache, and from the sum that is pinned for a
-    folder: where only the sum is wrong, all members of the folder are hashed.
+    A size is known from the pin or from a good copy in the cache. What the cache lacks of a folder has what
+    is left of the sum that is pinned for it: where that is wrong, and only there, these members are hashed.
 
     Args:
         storage: the remote.
@@ -59,7 +59,7 @@ def take_stock(storage: Storage, cache: Path, pinned: Sequence[Output], sample: 
         sample: number of objects to hash, drawn anew each time, beside all lists of members; None for all,
             0 for none but suspects.
     """
-    sizes = {key.replace("/", "", 1): size for key, size in storage.list(FILES).items()}
+    sizes = {key.replace("/", "", 1): stored.size for key, stored in storage.list(FILES).items()}
     files: defaultdict[str, list[str]] = defaultdict(list)
     folders: defaultdict[str, set[str]] = defaultdict(set)
     problems: dict[str, Problem] = {}
@@ -78,8 +78,8 @@ def take_stock(storage: Storage, cache: Path, pinned: Sequence[Output], sample: 
                 held.append(name)
                 files[name].append(f"{output.path}/{path}")
                 folders[name].add(output.name)
-        if output.size is not None and sum(sizes.get(name, 0) for name in held) != output.size:
-            suspects.update(held)
+        if output.size is not None:
+            suspects.update(_suspects(cache, held, sizes, output.size))
     for name in files:
         if name not in sizes:
             problems[name] = "missing"
@@ -94,7 +94,7 @@ def take_stock(storage: Storage, cache: Path, pinned: Sequence[Output], sample: 
         chosen.update(random.sample(there, sample))
     to_hash = sorted(chosen)
     matches = for_each(
-        lambda name: storage.md5(key_of(name)) == md5_of(name), to_hash, workers=_WORKERS, title="hash"
+        lambda name: has_bytes(storage, key_of(name), md5_of(name)), to_hash, workers=_WORKERS, title="hash"
     )
     problems.update({name: "damaged" for name, good in zip(to_hash, matches, strict=True) if not good})
     findings = tuple(Finding(name, problems[name], tuple(files[name])) for name in sorted(problems))
@@ -111,6 +111,14 @@ def md5_of(name: str) -> str:
     return name.removesuffix(".dir")
 
 
+def has_bytes(storage: Storage, key: str, md5: str) -> bool:
+    """Whether an object is there when it is fetched, and with the bytes of an MD5."""
+    try:
+        return storage.md5(key) == md5
+    except FileNotFoundError:
+        return False
+
+
 def is_intact(cache: Path, name: str) -> bool:
     """Whether the cache has an object with the bytes that its name promises."""
     path = cache / key_of(name)
@@ -125,6 +133,19 @@ def _listing(storage: Storage, cache: Path, name: str, sizes: dict[str, int]) ->
         return None
     listing = storage.read(key_of(name))
     return listing if hashlib.md5(listing, usedforsecurity=False).hexdigest() == md5_of(name) else None
+
+
+def _suspects(cache: Path, held: list[str], sizes: dict[str, int], total: int) -> list[str]:
+    """Find the objects of an output among which one must have a wrong size, and only the sum tells it."""
+    unknown, known = [], 0
+    for name in held:
+        try:
+            known += (cache / key_of(name)).stat().st_size
+        except FileNotFoundError:
+            unknown.append(name)
+    if any(name not in sizes for name in unknown):
+        return []
+    return unknown if sum(sizes[name] for name in unknown) != total - known else []
 
 
 def _size_is_wrong(cache: Path, name: str, size: int) -> bool:

@@ -1,44 +1,51 @@
 """Sends pinned data and results to the remote, brings them back, and checks what is really there."""
 
 import os
-import re
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dobble.dvc_command import dvc
+from dobble.dvc_transfer import push_by_dvc, run_dvc_transfer
 from dobble.errors import (
     DvcError,
+    NotKeptError,
     RemoteError,
     RemoteObjectsError,
-    RemoteStalledError,
 )
-from dobble.inventory import Finding, Inventory, is_intact, key_of, md5_of, take_stock
+from dobble.inventory import FILES, Finding, Inventory, has_bytes, is_intact, key_of, md5_of, take_stock
 from dobble.pinned import Output, outputs
-from dobble.stack import current_stack, environment
+from dobble.stack import current_stack
 from dobble.storage import Remote, Storage, cache_folder, file_md5, open_remote
-from dobble.watched import Finished, StalledError, run_watched
 from dobble.workers import for_each
 
 STALL_SECONDS, SAMPLE = 30.0, 32
 _RUNS = "runs"
 _WORKERS = 8
 _HASHERS = os.cpu_count() or 1
-_PAUSES = (1.0, 4.0)
-_PASSES = re.compile(
-    r"failed to (transfer|connect|pull|download|push|upload)|timed? ?out|reset", re.IGNORECASE
-)
 
 
 @dataclass(frozen=True)
 class Pushed:
-    """What a push sent; `mended` of the objects DVC would have taken for present."""
+    """What a push sent.
+
+    Attributes:
+        remote: where to.
+        objects: how many were sent; None if DVC, to which the remote is left, does not say.
+        bytes: their size; None where DVC has sent them, which does not say.
+        mended: how many of them DVC would have taken for present.
+    """
 
     remote: str
-    objects: int
-    bytes: int
+    objects: int | None
+    bytes: int | None
     mended: int
+
+    def describe(self) -> str:
+        """Say it in one line."""
+        if self.objects is None:
+            return f"{self.remote}: DVC has sent what was missing"
+        size = "" if self.bytes is None else f" ({self.bytes / 1e6:.1f} MB), {self.mended} mended"
+        return f"{self.remote}: {self.objects} objects sent{size}"
 
 
 @dataclass(frozen=True)
@@ -78,13 +85,14 @@ def push(
     Raises:
         StackError, NoRemoteError: if no remote can be told from the settings.
         RemoteAccessError, BucketMissingError, RemoteUnreachableError, RemoteStalledError: by what went wrong.
+        NoStorageError, NotKeptError: if what answers is no storage, or does not keep what it takes.
         RemoteObjectsError: if neither the cache nor the remote has a good copy; all else has been sent.
         DvcError: if the remote is of a kind that is left to DVC, and DVC fails.
     """
     remote = _remote(root, stall_seconds)
     if remote.storage is None:
-        _run_dvc("push", remote, root, stall_seconds, _PAUSES, paths=paths)
-        return Pushed(remote.name, 0, 0, 0)
+        names = [output.name for output in _chosen(root, paths)]
+        return Pushed(remote.url, push_by_dvc(remote, root, stall_seconds, paths, names), None, 0)
     storage, cache = remote.storage, cache_folder(root)
     inventory = take_stock(storage, cache, _chosen(root, paths), sample)
     found = [finding.name for finding in inventory.findings]
@@ -126,14 +134,14 @@ def pull(
     remote = _remote(root, stall_seconds)
     before = _unavailable(remote, root, 0, paths)
     try:
-        _run_dvc("pull", remote, root, stall_seconds, () if before else _PAUSES, echo, paths)
+        run_dvc_transfer("pull", remote, root, stall_seconds, paths, again=not before, echo=echo)
     except DvcError:
         missing = before or _unavailable(remote, root, None, paths)
         if not missing:
             raise
         cure = "`dobble push` on a machine that has them mends the remote"
-        raise _objects_error(remote.name, missing, cure) from None
-    return remote.name
+        raise _objects_error(remote.url, missing, cure) from None
+    return remote.url
 
 
 def verify(
@@ -153,23 +161,22 @@ def verify(
     """
     remote = _remote(root, stall_seconds)
     if remote.storage is None:
-        raise RemoteError(f"{remote.name}: only folders and plain s3:// remotes can be checked")
+        raise RemoteError(f"{remote.url}: only folders and plain s3:// remotes can be checked")
     inventory = take_stock(remote.storage, cache_folder(root), outputs(root), sample)
     return Verified(remote.storage.name, len(inventory.files), inventory.hashed, inventory.findings)
 
 
 def _remote(root: Path, stall_seconds: float) -> Remote:
-    current_stack(root)
-    return open_remote(root, stall_seconds)
+    used = current_stack(root)
+    return open_remote(root, stall_seconds, None if used is None else used.remote)
 
 
 def _send(storage: Storage, cache: Path, names: Sequence[str]) -> list[int]:
-    def send(name: str) -> int:
-        source = cache / key_of(name)
-        storage.write(key_of(name), source, md5_of(name))
-        return source.stat().st_size
-
-    return for_each(send, names, workers=_WORKERS, title="push")
+    """Send objects of the cache and give their sizes."""
+    keys = [key_of(name).removeprefix(f"{FILES}/") for name in names]
+    return _send_files(
+        storage, cache, FILES, {key: md5_of(name) for key, name in zip(keys, names, strict=True)}
+    )
 
 
 def _send_runs(storage: Storage, cache: Path) -> None:
@@ -177,16 +184,38 @@ def _send_runs(storage: Storage, cache: Path) -> None:
     runs = [
         path.relative_to(cache / _RUNS).as_posix() for path in (cache / _RUNS).rglob("*") if path.is_file()
     ]
-    if not runs:
-        return
-    there = storage.list(_RUNS)
-    fresh = [run for run in runs if run not in there]
+    there = storage.list(_RUNS) if runs else {}
+    fresh = {run: file_md5(cache / _RUNS / run) for run in runs if run not in there}
+    _send_files(storage, cache, _RUNS, fresh)
 
-    def send(run: str) -> None:
-        source = cache / _RUNS / run
-        storage.write(f"{_RUNS}/{run}", source, file_md5(source))
 
-    for_each(send, fresh, workers=_WORKERS, title="push runs")
+def _send_files(storage: Storage, cache: Path, folder: str, md5s: Mapping[str, str]) -> list[int]:
+    """Send files of a folder of the cache, by their keys in it, and look whether they have arrived.
+
+    Raises:
+        NotKeptError: if the remote does not have each with its size and MD5 then.
+    """
+    if not md5s:
+        return []
+
+    def send(key: str) -> int:
+        source = cache / folder / key
+        storage.write(f"{folder}/{key}", source, md5s[key])
+        return source.stat().st_size
+
+    keys = list(md5s)
+    sizes = for_each(send, keys, workers=_WORKERS, title=f"push {folder}")
+    there = storage.list(folder)
+    kept = {key for key, size in zip(keys, sizes, strict=True) if key in there and there[key].size == size}
+    # An object that is encrypted, or was put together of parts, is listed with another hash than its own
+    unsure = sorted(key for key in kept if there[key].md5 != md5s[key])
+    good = for_each(
+        lambda key: has_bytes(storage, f"{folder}/{key}", md5s[key]), unsure, workers=_WORKERS, title="hash"
+    )
+    lost = sorted({*md5s} - kept | {key for key, is_good in zip(unsure, good, strict=True) if not is_good})
+    if lost:
+        raise NotKeptError(storage.name, len(lost), lost[0])
+    return sizes
 
 
 def _unavailable(remote: Remote, root: Path, sample: int | None, paths: Sequence[str] = ()) -> list[Finding]:
@@ -200,37 +229,6 @@ def _unavailable(remote: Remote, root: Path, sample: int | None, paths: Sequence
 
 def _chosen(root: Path, paths: Sequence[str]) -> list[Output]:
     return [output for output in outputs(root) if not paths or output.path in paths]
-
-
-def _run_dvc(
-    verb: str,
-    remote: Remote,
-    root: Path,
-    stall_seconds: float,
-    pauses: Sequence[float],
-    echo: Callable[[str], object] | None = None,
-    paths: Sequence[str] = (),
-) -> None:
-    """Run `dvc push` or `dvc pull`, again if it failed for what may pass."""
-    command = dvc(verb, "--run-cache", *paths)
-    variables = {**environment(remote.endpoint), **os.environ, "DVC_IGNORE_ISATTY": "1"}
-    failure: Finished | None = None
-    for pause in (0.0, *pauses):
-        time.sleep(pause)
-        try:
-            failure = run_watched(command, variables, stall_seconds, root, echo)
-        except StalledError:
-            failure = None
-            continue
-        if failure.status == 0:
-            return
-        if not any(_PASSES.search(line) for line in failure.lines):
-            break
-    if failure is None:
-        raise RemoteStalledError(remote.name, stall_seconds)
-    complaints = [line.removeprefix("ERROR: ") for line in failure.lines if line.startswith("ERROR: ")]
-    problem = complaints[-1] if complaints else f"exit status {failure.status}"
-    raise DvcError(f"dvc {verb}", problem)
 
 
 def _objects_error(remote: str, findings: Sequence[Finding], cure: str) -> RemoteObjectsError:

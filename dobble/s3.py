@@ -29,19 +29,21 @@ from botocore.exceptions import (  # type: ignore[import-untyped]
 from botocore.httpsession import URLLib3Session  # type: ignore[import-untyped]
 from botocore.session import Session  # type: ignore[import-untyped]
 from botocore.utils import get_environ_proxies  # type: ignore[import-untyped]
-from defusedxml import ElementTree
+from defusedxml import DefusedXmlException, ElementTree
 from urllib3.exceptions import HTTPError
 
 from dobble.errors import (
     BucketMissingError,
+    NoStorageError,
     RemoteAccessError,
     RemoteError,
     RemoteStalledError,
     RemoteUnreachableError,
 )
+from dobble.storage import Stored
 
 CONNECTIONS = 16
-_CHUNK = 1 << 20
+_CHUNK, _SHOWN = 1 << 20, 38
 _BUSY = {429, 500, 502, 503, 504}
 _PAUSES = (0.5, 2.0)
 _T = TypeVar("_T")
@@ -92,19 +94,29 @@ class S3Bucket:
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         )
 
-    def list(self, folder: str) -> dict[str, int]:
-        """Give the size in bytes of every object below a folder, by its key relative to that folder."""
+    def list(self, folder: str) -> dict[str, Stored]:
+        """Give size and ETag of every object below a folder, by its key relative to that folder.
+
+        Raises:
+            NoStorageError: if what answers does not list a bucket.
+        """
         start = self._key(folder) + "/"
-        sizes: dict[str, int] = {}
+        found: dict[str, Stored] = {}
         query = {"list-type": "2", "prefix": start}
         while True:
-            page = ElementTree.fromstring(self._send("GET", "", lambda answer: answer.content, query=query))
-            for item in page.findall("{*}Contents"):
-                key, size = item.findtext("{*}Key") or "", item.findtext("{*}Size") or "0"
-                sizes[key.removeprefix(start)] = int(size)
+            page = self._page(self._send("GET", "", lambda answer: answer.content, query=query))
+            try:
+                for item in page.findall("{*}Contents"):
+                    key, etag = (item.findtext(f"{{*}}{name}") or "" for name in ("Key", "ETag"))
+                    size = int(item.findtext("{*}Size") or "")
+                    found[key.removeprefix(start)] = Stored(size, etag.strip('"') or None)
+            except ValueError:
+                raise NoStorageError(self.name, "a size that is no number") from None
             following = page.findtext("{*}NextContinuationToken")
             if not following:
-                return sizes
+                return found
+            if following == query.get("continuation-token"):
+                raise NoStorageError(self.name, "the same page again and again")
             query["continuation-token"] = following
 
     def read(self, key: str) -> bytes:
@@ -131,6 +143,17 @@ class S3Bucket:
             start = file.read(_CHUNK)
             body = file if len(start) == _CHUNK else start
             self._send("PUT", self._key(key), _nothing, body=body, headers=headers)
+
+    def _page(self, content: bytes) -> Any:
+        """Read a page of a listing, which whatever else answers at an address does not send."""
+        try:
+            page = ElementTree.fromstring(content)
+        except (ElementTree.ParseError, DefusedXmlException):
+            page = None
+        if page is None or page.tag.rpartition("}")[2] != "ListBucketResult":
+            start = " ".join(content[:_SHOWN].decode(errors="replace").split())
+            raise NoStorageError(self.name, f"{start} …" if start else "nothing")
+        return page
 
     def _key(self, key: str) -> str:
         return f"{self._settings.prefix}/{key}".strip("/")
@@ -235,5 +258,5 @@ def _nothing(answer: Any) -> None:
 def _error_code(content: bytes) -> str:
     try:
         return ElementTree.fromstring(content).findtext("{*}Code") or ""
-    except ElementTree.ParseError:
+    except (ElementTree.ParseError, DefusedXmlException):
         return ""

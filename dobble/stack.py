@@ -3,9 +3,12 @@
 Credentials are no part of it: they come from AWS's own chain (environment, ~/.aws, instance role).
 """
 
+import hashlib
 import os
 import re
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +16,7 @@ from urllib.parse import urlsplit
 
 import yaml
 from configobj import ConfigObj, ConfigObjError  # type: ignore[import-untyped]
+from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from dobble.env import chosen_stack
@@ -22,7 +26,7 @@ from dobble.files import replaced_file
 STATE = Path(".dobble")
 CHOICE, ENVIRONMENT = STATE / "stack", STATE / "stack.env"
 DVC_LOCAL = Path(".dvc/config.local")
-S3_REMOTE, FOLDER_REMOTE = "stack-s3", "stack-folder"
+S3_REMOTE, FOLDER_REMOTE, ONCE_REMOTE = "stack-s3", "stack-folder", "stack-once"
 
 _TIMEOUTS = {"connect_timeout": "10", "read_timeout": "30"}
 _OWNED = ("url", "endpointurl", "region", "profile", "verify", *_TIMEOUTS)
@@ -77,10 +81,16 @@ class Stack(_Block):
 
 @dataclass(frozen=True)
 class ChosenStack:
-    """A stack in use: its name or file as it was given, and what it says."""
+    """A stack in use: its name or file as it was given, what it says, and what DVC calls its remote."""
 
     choice: str
     stack: Stack
+    remote: str
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether it was chosen by `use_stack`, and not by the environment for the present command."""
+        return self.remote in (S3_REMOTE, FOLDER_REMOTE)
 
 
 def use_stack(choice: str, root: Path = Path()) -> ChosenStack:
@@ -97,28 +107,34 @@ def use_stack(choice: str, root: Path = Path()) -> ChosenStack:
         OutputError: if the settings cannot be written.
     """
     stack = load_stack(_file(choice, root))
-    _write_dvc_settings(root / DVC_LOCAL, stack.remote, root)
+    used = ChosenStack(choice, stack, S3_REMOTE if stack.remote.is_s3 else FOLDER_REMOTE)
     lines = [
         f"{name}={shlex.quote(value)}\n" for name, value in environment(stack.remote.endpointurl).items()
     ]
-    _write(root / ENVIRONMENT, f"# Written by `dobble stack use {choice}`.\n" + "".join(lines))
-    _write(root / CHOICE, f"{choice}\n")
-    return ChosenStack(choice, stack)
+    with _alone(root):
+        _write_dvc_settings(used, root)
+        _write(root / ENVIRONMENT, f"# Written by `dobble stack use {choice}`.\n" + "".join(lines))
+        _write(root / CHOICE, f"{choice}\n")
+    return used
 
 
 def current_stack(root: Path = Path()) -> ChosenStack | None:
-    """Give the stack in use, None if none is; one that the environment chooses instead is taken up first.
+    """Give the stack in use, None if none is, with DVC's settings as its file says now.
+
+    One that the environment chooses gets a remote of its own beside the default one: it holds for this
+    command, and what was chosen before holds again after it.
 
     Raises:
         StackError: as `use_stack` does.
     """
-    recorded = _recorded(root)
-    chosen = chosen_stack() or recorded
-    if chosen is None:
-        return None
-    if chosen != recorded:
-        return use_stack(chosen, root)
-    return ChosenStack(chosen, load_stack(_file(chosen, root)))
+    recorded, chosen = _recorded(root), chosen_stack()
+    if chosen is None or chosen == recorded:
+        return None if recorded is None else use_stack(recorded, root)
+    mark = hashlib.sha256(chosen.encode()).hexdigest()[:8]
+    used = ChosenStack(chosen, load_stack(_file(chosen, root)), f"{ONCE_REMOTE}-{mark}")
+    with _alone(root):
+        _write_dvc_settings(used, root)
+    return used
 
 
 def load_stack(source: Path) -> Stack:
@@ -168,24 +184,35 @@ def _recorded(root: Path) -> str | None:
     return record.read_text(encoding="utf-8").strip() or None if record.is_file() else None
 
 
-def _write_dvc_settings(target: Path, remote: RemoteSettings, root: Path) -> None:
-    if not target.parent.is_dir():
-        raise StackError(target.parent, "there is no DVC project here: run in the project's folder")
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Let one process at a time change the settings."""
+    folder = root / DVC_LOCAL.parent
+    if not folder.is_dir():
+        raise StackError(folder, "there is no DVC project here: run in the project's folder")
+    (root / STATE).mkdir(exist_ok=True)
+    with FileLock(root / STATE / "stack.lock"):
+        yield
+
+
+def _write_dvc_settings(used: ChosenStack, root: Path) -> None:
+    target = root / DVC_LOCAL
     before = target.read_text(encoding="utf-8") if target.is_file() else ""
     try:
         config = ConfigObj(before.splitlines(), indent_type="    ")
     except ConfigObjError as error:
         raise StackError(target, f"cannot be read: {error}") from None
-    for name in (S3_REMOTE, FOLDER_REMOTE):
-        kept = _foreign(config.pop(_section(name), {}))
-        if kept:
-            config[_section(name)] = kept
-    name = S3_REMOTE if remote.is_s3 else FOLDER_REMOTE
-    config.setdefault("core", {})["remote"] = name
-    config.setdefault(_section(name), {}).update(_dvc_settings(remote, root, target.parent))
-    after = "".join(f"{line}\n" for line in config.write())
-    if after != before:
-        _write(target, after)
+    foreign = {name: _foreign(config.get(_section(name), {})) for name in (S3_REMOTE, FOLDER_REMOTE)}
+    if used.is_recorded:
+        for name, kept in foreign.items():
+            config.pop(_section(name), None)
+            if kept:
+                config[_section(name)] = kept
+        config.setdefault("core", {})["remote"] = used.remote
+    kind = S3_REMOTE if used.stack.remote.is_s3 else FOLDER_REMOTE
+    settings = _dvc_settings(used.stack.remote, root, target.parent)
+    config[_section(used.remote)] = {**foreign[kind], **settings}
+    _write(target, "".join(f"{line}\n" for line in config.write()))
 
 
 def _section(remote: str) -> str:
@@ -208,6 +235,8 @@ def _dvc_settings(remote: RemoteSettings, root: Path, beside: Path) -> dict[str,
 
 
 def _write(target: Path, text: str) -> None:
+    if target.is_file() and target.read_text(encoding="utf-8") == text:
+        return
     with replaced_file(target) as side:
         side.write_text(text, encoding="utf-8")
 

@@ -1,12 +1,16 @@
 """Reads DVC's settings as a place to keep objects in: a folder of this machine, or a folder in a bucket."""
 
 import hashlib
+import shutil
+import time
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
+from uuid import uuid4
 
-from dobble.errors import NoRemoteError, RemoteError
-from dobble.files import replaced_file
+from dobble.errors import NoRemoteError, OutputError, RemoteError
 
 _S3_KEYS = {
     "url": "url",
@@ -20,6 +24,14 @@ _S3_KEYS = {
 }
 _TIMEOUTS = {"connect_timeout", "read_timeout"}
 _DEFAULTS = {"verify", "listobjects", "use_ssl", "jobs", "protected", "slow_link_warning"}
+_STALE_SECONDS = 86_400.0
+
+
+class Stored(NamedTuple):
+    """An object of a place: its size in bytes, and its MD5 if the place knows one without reading it."""
+
+    size: int
+    md5: str | None
 
 
 class Storage(Protocol):
@@ -27,8 +39,11 @@ class Storage(Protocol):
 
     name: str
 
-    def list(self, folder: str) -> dict[str, int]:
-        """Give the size of every object below a folder, by its key relative to that folder."""
+    def list(self, folder: str) -> dict[str, Stored]:
+        """Describe every object below a folder, by its key relative to that folder.
+
+        The MD5 is a hint: where objects are encrypted it may be that of other bytes.
+        """
 
     def read(self, key: str) -> bytes:
         """Give the bytes of a small object; FileNotFoundError if there is none."""
@@ -42,25 +57,29 @@ class Storage(Protocol):
 
 @dataclass(frozen=True)
 class Remote:
-    """DVC's default remote; `storage` is None if only DVC understands its kind or its settings."""
+    """A remote as DVC calls it, and its url; `storage` is None if only DVC understands kind or settings."""
 
     name: str
+    url: str
     endpoint: str | None
     storage: Storage | None
 
 
 class Folder:
-    """A folder of this machine."""
+    """A folder of this machine, or of a share that other machines write to at the same time."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self.name = folder, str(folder)
 
-    def list(self, folder: str) -> dict[str, int]:
+    def list(self, folder: str) -> dict[str, Stored]:
         """Give the size of every file below a folder, by its path relative to that folder."""
         top = self._folder / folder
-        return {
-            path.relative_to(top).as_posix(): path.stat().st_size for path in top.rglob("*") if path.is_file()
-        }
+        found = {}
+        for path in top.rglob("*"):
+            with suppress(FileNotFoundError):  # another writer's own file, which has its name by now
+                if path.is_file():
+                    found[path.relative_to(top).as_posix()] = Stored(path.stat().st_size, None)
+        return found
 
     def read(self, key: str) -> bytes:
         """Give the bytes of a file."""
@@ -71,28 +90,49 @@ class Folder:
         return file_md5(self._folder / key)
 
     def write(self, key: str, source: Path, md5: str) -> None:
-        """Copy a file."""
-        with replaced_file(self._folder / key) as side:
-            side.write_bytes(source.read_bytes())
-            if file_md5(side) != md5:
-                raise RemoteError(
-                    f"{source} changed while it was copied to {self.name}: run the command again"
-                )
+        """Copy a file; who writes the same object at the same time disturbs nobody."""
+        target = self._folder / key
+        try:
+            side = self._incoming / uuid4().hex
+            try:
+                shutil.copyfile(source, side)
+                if file_md5(side) != md5:
+                    raise RemoteError(
+                        f"{source} changed while it was copied to {self.name}: run the command again"
+                    )
+                target.parent.mkdir(parents=True, exist_ok=True)
+                side.replace(target)
+            finally:
+                side.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(target, error.strerror or str(error)) from error
+
+    @cached_property
+    def _incoming(self) -> Path:
+        """Where copies grow, without what killed ones have left there long ago."""
+        folder = self._folder / ".incoming"
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.iterdir():
+            with suppress(FileNotFoundError):
+                if time.time() - left.stat().st_mtime > _STALE_SECONDS:
+                    left.unlink()
+        return folder
 
 
-def open_remote(root: Path, stall_seconds: float) -> Remote:
-    """Read DVC's settings of a project.
+def open_remote(root: Path, stall_seconds: float, chosen: str | None = None) -> Remote:
+    """Read DVC's settings of a project: of the remote that is chosen by name, else of the default one.
 
     Raises:
-        NoRemoteError: if no default remote is configured.
+        NoRemoteError: if there is no such remote.
         RemoteError: if DVC's settings cannot be read.
         RemoteAccessError: if AWS's own chain is broken, e.g. the profile does not exist.
     """
     config = _dvc_config(root)
-    settings = config["remote"].get(config["core"].get("remote"))
+    name = chosen or config["core"].get("remote")
+    settings = config["remote"].get(name)
     if settings is None:
         raise NoRemoteError
-    return Remote(settings["url"], settings.get("endpointurl"), _open(settings, stall_seconds))
+    return Remote(name, settings["url"], settings.get("endpointurl"), _open(settings, stall_seconds))
 
 
 def cache_folder(root: Path) -> Path:

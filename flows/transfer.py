@@ -50,7 +50,6 @@ def push(paths: Sequence[str] = ()) -> State[None]:
         paths: pinned files and folders, if `dvc.lock` also names what other stages left, perhaps elsewhere.
     """
     done = push_pinned(paths=paths)
-    if not done.objects:
+    if done.objects == 0:
         return Completed(name=CACHED, message=f"{done.remote} has everything")
-    size = f"{done.bytes / 1e6:.1f} MB"
-    return Completed(message=f"{done.objects} objects ({size}) sent to {done.remote}, {done.mended} mended")
+    return Completed(message=done.describe())

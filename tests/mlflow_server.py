@@ -76,6 +76,7 @@ class Line:
         self._open: list[socket.socket] = []
         self._lock = threading.Lock()
         self.bytes_left: int | None = None
+        self.bytes_received = 0
 
     @property
     def address(self) -> str:
@@ -126,6 +127,8 @@ class Line:
                     if self.bytes_left < 0:
                         self.cut()
                         return
+                if not counted:
+                    self.bytes_received += len(piece)
                 target.sendall(piece)
         with suppress(OSError):
             target.shutdown(socket.SHUT_WR)

@@ -1,17 +1,15 @@
 """A tiny DVC project against a real S3 server; what happens behind DVC's back goes through it as well."""
 
 import os
-import random
 import shutil
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from dvc_project import clone_of, dvc, make_project, run, use, write_photos
 from s3_server import KEY, REGION, SECRET, S3Server, free_port, s3_server
 from tqdm import TMonitor
 
@@ -32,19 +30,6 @@ from dobble.stack import use_stack
 
 PHOTOS = 12
 BUCKETS = tuple(f"bucket-{letter}" for letter in "abcdefghijklm")
-STAGE = """
-stages:
-  count:
-    cmd:
-      - echo ran >> ../runs.log
-      - mkdir -p build
-      - ls data/images > build/list.txt
-      - wc -l < build/list.txt > n.json
-    deps: [data]
-    outs: [build]
-    metrics:
-      - n.json: {cache: false}
-"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -85,56 +70,12 @@ def bucket(bucket_names: Iterator[str]) -> str:
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory, _surroundings: None) -> Path:
     """A committed project whose stage ran once."""
-    root = tmp_path_factory.mktemp("template") / "project"
-    write_photos(root, PHOTOS)
-    (root / "dvc.yaml").write_text(STAGE)
-    (root / ".gitignore").write_text(".dobble/\nstack.yaml\n/build\n")
-    run(["git", "init", "--quiet"], root)
-    dvc(["init", "--quiet"], root)
-    (root / ".dvc/config").write_text("[core]\n    check_update = false\n")
-    dvc(["add", "--quiet", "data"], root)
-    dvc(["repro", "--quiet"], root)
-    run(["git", "add", "."], root)
-    run(["git", "commit", "--quiet", "-m", "Start"], root)
-    return root
+    return make_project(tmp_path_factory.mktemp("template") / "project", PHOTOS)
 
 
 @pytest.fixture
 def project(template: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(template, tmp_path / "project", symlinks=True))
-
-
-def write_photos(root: Path, count: int, size: int = 2000) -> None:
-    images = root / "data/images"
-    images.mkdir(parents=True)
-    generator = random.Random(0)
-    for number in range(count):
-        (images / f"{number:03}.jpg").write_bytes(generator.randbytes(size))
-
-
-def use(root: Path, endpoint: str, bucket: str) -> None:
-    text = f"remote:\n  url: s3://{bucket}/dvc\n  endpointurl: {endpoint}\n  region: {REGION}\n"
-    (root / "stack.yaml").write_text(text)
-    use_stack("stack.yaml", root)
-
-
-def run(command: list[str], folder: Path) -> str:
-    done = subprocess.run(command, cwd=folder, stdout=-1, stderr=subprocess.STDOUT, text=True, check=False)
-    assert done.returncode == 0, done.stdout
-    return done.stdout
-
-
-def dvc(arguments: list[str], root: Path) -> str:
-    return run([sys.executable, "-m", "dvc", *arguments], root)
-
-
-def clone_of(project: Path, stack: bool = True) -> Path:
-    clone = project.parent / "clone"
-    run(["git", "clone", "--quiet", str(project), str(clone)], project)
-    if stack:
-        shutil.copy(project / "stack.yaml", clone)
-        use_stack("stack.yaml", clone)
-    return clone
 
 
 def photos_of(root: Path) -> dict[str, bytes]:
@@ -396,7 +337,7 @@ def test_dvc_that_says_nothing_for_too_long_is_ended(
 ) -> None:
     use(project, server.endpoint, bucket)
     push(project)
-    monkeypatch.setattr("dobble.remote._PAUSES", (0.01,))
+    monkeypatch.setattr("dobble.dvc_transfer._PAUSES", (0.01,))
     with pytest.raises(RemoteStalledError, match=r"nothing moved for 0\.4 s"):
         # DVC is silent for longer than that while it starts.
         pull(project, stall_seconds=0.4)

@@ -12,6 +12,7 @@ import pytest
 
 from dobble.errors import RemoteAccessError, RemoteError, RemoteUnreachableError
 from dobble.s3 import S3Bucket, S3Settings
+from dobble.storage import Stored
 
 NAMESPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 Answer = tuple[int, dict[str, str], bytes]
@@ -63,12 +64,13 @@ def test_listing_goes_on_from_page_to_page() -> None:
         query = parse_qs(urlsplit(path).query)
         assert query["prefix"] == ["photos/files/md5/"]
         page = int(query.get("continuation-token", ["0"])[0])
-        item = f"<Contents><Key>photos/files/md5/0{page}/x</Key><Size>{page + 5}</Size></Contents>"
+        item = f"<Contents><Key>photos/files/md5/0{page}/x</Key><Size>{page + 5}</Size>"
+        item += "<ETag>&quot;abc&quot;</ETag></Contents>"
         following = f"<NextContinuationToken>{page + 1}</NextContinuationToken>" if page < 2 else ""
         return 200, {}, f"<ListBucketResult {NAMESPACE}>{item}{following}</ListBucketResult>".encode()
 
     with standing_in(answer) as bucket:
-        assert bucket.list("files/md5") == {"00/x": 5, "01/x": 6, "02/x": 7}
+        assert bucket.list("files/md5") == {f"0{page}/x": Stored(page + 5, "abc") for page in range(3)}
 
 
 @pytest.mark.parametrize(

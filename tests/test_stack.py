@@ -98,15 +98,68 @@ def test_what_a_user_added_to_the_remote_of_a_stack_outlives_a_change_of_stack(p
     assert dvc_settings(project)[1]["sse"] == "AES256"
 
 
-def test_environment_variable_chooses_before_what_was_recorded(
+def test_environment_variable_chooses_for_one_command_and_leaves_what_was_recorded(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_stack("local", project)
     monkeypatch.setenv("DOBBLE_STACK", "s3")
     chosen = current_stack(project)
     assert chosen is not None
-    assert chosen.choice == "s3"
-    assert dvc_settings(project)[0] == "stack-s3"
+    assert (chosen.choice, chosen.is_recorded) == ("s3", False)
+    remotes = Config(str(project / ".dvc"))["remote"]
+    assert remotes[chosen.remote]["url"] == "s3://deck-bucket/dobble"
+    assert dvc_settings(project)[0] == "stack-folder"
+    assert (project / ".dobble/stack").read_text() == "local\n"
+    monkeypatch.delenv("DOBBLE_STACK")
+    used = current_stack(project)
+    assert used is not None
+    assert (used.choice, used.remote, used.is_recorded) == ("local", "stack-folder", True)
+
+
+def test_environment_variable_alone_records_nothing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOBBLE_STACK", "s3")
+    assert current_stack(project) is not None
+    monkeypatch.delenv("DOBBLE_STACK")
+    assert current_stack(project) is None
+    assert dvc_settings(project)[0] == "local"
+
+
+def test_stacks_of_two_commands_at_once_have_remotes_of_their_own(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "other.yaml").write_text(S3.replace("deck-bucket", "other-bucket"))
+    used = []
+    for choice in ("s3", "other.yaml"):
+        monkeypatch.setenv("DOBBLE_STACK", choice)
+        used.append(current_stack(project))
+    remotes = Config(str(project / ".dvc"))["remote"]
+    assert [remotes[one.remote]["url"] for one in used if one is not None] == [
+        "s3://deck-bucket/dobble", "s3://other-bucket/dobble",
+    ]  # fmt: skip
+
+
+def test_what_a_user_added_to_the_remote_of_a_stack_holds_for_one_command_too(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_stack("s3", project)
+    local = project / ".dvc/config.local"
+    local.write_text(
+        local.read_text().replace("region = eu-central-1", "region = eu-central-1\n    sse = AES256")
+    )
+    use_stack("local", project)
+    monkeypatch.setenv("DOBBLE_STACK", "s3")
+    used = current_stack(project)
+    assert used is not None
+    assert Config(str(project / ".dvc"))["remote"][used.remote]["sse"] == "AES256"
+
+
+def test_edited_stack_file_holds_from_the_next_command_on(project: Path) -> None:
+    use_stack("s3", project)
+    (project / "stacks/s3.yaml").write_text(S3.replace("deck-bucket", "other-bucket"))
+    used = current_stack(project)
+    assert used is not None
+    assert used.stack.remote.url == "s3://other-bucket/dobble"
+    assert dvc_settings(project)[1]["url"] == "s3://other-bucket/dobble"
 
 
 def test_without_a_choice_there_is_no_stack(project: Path) -> None:
