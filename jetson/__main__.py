@@ -2,6 +2,8 @@
 
 import argparse
 import importlib
+import os
+import platform
 import sys
 from typing import List, Optional
 
@@ -22,6 +24,8 @@ def main(argv: Optional[List[str]] = None) -> int:
 
     The module of a verb has two functions: `add_arguments(parser)` and `run(arguments) -> int`.
     """
+    if platform.machine() == "aarch64":  # of its own guess numpy 1.19.5 dies on a Nano
+        os.environ.setdefault("OPENBLAS_CORETYPE", "ARMV8")
     arguments = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(
         prog="python3 -m jetson",

@@ -27,10 +27,7 @@ LOW_DISK_MB = 1024
 SMALL_MB = 6144  # memory below which engines are built with the help of swap
 SWAP_MB = 3072
 OLDEST_NUMPY = (1, 16, 6)  # that ONNX Runtime takes
-TRAP = (
-    "numpy 1.19.5 does this on a Nano: export OPENBLAS_CORETYPE=ARMV8 (also for the service), "
-    "or python3 -m pip install numpy==1.19.4"
-)
+TRAP = "numpy 1.19.5 does this on a Nano: export OPENBLAS_CORETYPE=ARMV8"
 
 
 class Finding(NamedTuple):
@@ -135,10 +132,10 @@ def _numpy() -> Finding:
     works, said = try_code("import numpy; print(numpy.__version__)")
     if not works:
         crashed = "SIGILL" in said
-        cure = TRAP if crashed else "python3 -m pip install numpy (on a Nano numpy==1.19.4)"
+        cure = TRAP if crashed else "python3 -m pip install numpy (on a Nano numpy==1.19.5)"
         return Finding("numpy", FAIL, said, cure)
     if _version(said) < OLDEST_NUMPY:
-        cure = "python3 -m pip install numpy==1.19.4"
+        cure = "python3 -m pip install numpy==1.19.5"
         return Finding("numpy", WARN, "{}, too old for ONNX Runtime".format(said), cure)
     return Finding("numpy", OK, said)
 

@@ -6,7 +6,8 @@ usage() {
     cat <<'TEXT'
 usage: sudo ./install.sh [--onnxruntime WHEEL] [--dry-run] [--root DIR]
 
-  --onnxruntime WHEEL  the onnxruntime-gpu wheel of this JetPack; without it the processor's build is taken
+  --onnxruntime WHEEL  the onnxruntime-gpu wheel of this JetPack; without it the GPU's build that is there
+                       stays, or else the processor's build is taken
   --dry-run            print what would be done, and change nothing
   --root DIR           install below DIR: no packages of the system, no user, no service
 TEXT
@@ -54,7 +55,7 @@ detect() {
     [ -r "$release" ] || fail "this is no Jetson: there is no $release"
     L4T=$(sed -n 's/^# R\([0-9]*\) (release), REVISION: \([0-9.]*\).*/\1.\2/p' "$release" | head -n 1)
     case ${L4T%%.*} in
-        32) JETPACK=4 PYTHON=python3.6 PIP='pip==21.3.1' NUMPY='numpy==1.19.4' ORT='onnxruntime==1.10.0'
+        32) JETPACK=4 PYTHON=python3.6 PIP='pip==21.3.1' NUMPY='numpy==1.19.5' ORT='onnxruntime==1.10.0'
             JTOP='jetson-stats==4.3.2' ;;
         35) JETPACK=5 PYTHON=python3.8 PIP='pip<26' NUMPY='numpy>=1.20,<1.24' ORT='onnxruntime<2'
             JTOP='jetson-stats>=4.3,<8' ;;
@@ -96,7 +97,25 @@ environment() {
     [ -x "$python" ] || run "$PYTHON" -m venv --system-site-packages "$ROOT$PREFIX/venv"
     # Ubuntu 18.04's pip 9 knows no wheels for this processor.
     run "$python" -m pip install --quiet --disable-pip-version-check "$PIP"
-    run "$python" -m pip install --quiet --disable-pip-version-check --only-binary :all: "$NUMPY" "${WHEEL:-$ORT}"
+    local packages=("$NUMPY")
+    if [ -n "$WHEEL" ]; then
+        # Both builds are the same module: of two, files of both would lie there.
+        ! installed "$python" onnxruntime || run "$python" -m pip uninstall --quiet --yes onnxruntime
+        packages+=("$WHEEL")
+    elif has_gpu_build "$python"; then
+        say "onnxruntime-gpu is here and stays"
+    else
+        packages+=("$ORT")
+    fi
+    run "$python" -m pip install --quiet --disable-pip-version-check --only-binary :all: "${packages[@]}"
+}
+
+installed() { [ -x "$1" ] && "$1" -m pip show --quiet --disable-pip-version-check "$2" >/dev/null 2>&1; }
+
+has_gpu_build() {
+    installed "$1" onnxruntime-gpu || { [ -x "$1" ] && OPENBLAS_CORETYPE=ARMV8 "$1" -c \
+        'import sys, onnxruntime as o; sys.exit("CUDAExecutionProvider" not in o.get_available_providers())' \
+        2>/dev/null; }
 }
 
 # The new package is whole before it takes the old one's place.
@@ -108,6 +127,8 @@ package() {
     [ ! -d "$target" ] || run mv "$target" "$target.old"
     run mv "$target.new" "$target"
     run rm -rf "$target.old"
+    # The service's account may not write here, and would compile at every start.
+    run "$ROOT$PREFIX/venv/bin/python" -m compileall -q "$target"
     run install -m 755 "$HERE/dobble-device" "$ROOT/usr/local/bin/dobble-device"
 }
 

@@ -9,7 +9,7 @@ ENV OPENBLAS_CORETYPE=ARMV8 \
 
 # Whatever the base image lacks; pip's OpenCV reads USB cameras, files and folders, not the ribbon camera.
 RUN python3 -m pip install --no-cache-dir 'pip==21.3.1' \
-    && python3 -m pip install --no-cache-dir --only-binary :all: 'numpy==1.19.4' \
+    && python3 -m pip install --no-cache-dir --only-binary :all: 'numpy==1.19.5' \
     && { python3 -c 'import onnxruntime' \
         || python3 -m pip install --no-cache-dir --only-binary :all: 'onnxruntime==1.10.0'; } \
     && { python3 -c 'import cv2' \
@@ -18,7 +18,8 @@ RUN python3 -m pip install --no-cache-dir 'pip==21.3.1' \
 
 COPY jetson /opt/dobble/jetson
 COPY bundle /opt/dobble/bundle
-RUN useradd --system --home-dir /var/lib/dobble --create-home --groups video dobble \
+RUN python3 -m compileall -q /opt/dobble/jetson \
+    && useradd --system --home-dir /var/lib/dobble --create-home --groups video dobble \
     && python3 -m jetson fetch /opt/dobble/bundle \
     && chown -R dobble:dobble /var/lib/dobble
 

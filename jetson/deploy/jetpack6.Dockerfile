@@ -16,7 +16,8 @@ RUN { python3 -c 'import numpy' || python3 -m pip install --no-cache-dir --only-
 
 COPY jetson /opt/dobble/jetson
 COPY bundle /opt/dobble/bundle
-RUN useradd --system --home-dir /var/lib/dobble --create-home --groups video dobble \
+RUN python3 -m compileall -q /opt/dobble/jetson \
+    && useradd --system --home-dir /var/lib/dobble --create-home --groups video dobble \
     && python3 -m jetson fetch /opt/dobble/bundle \
     && chown -R dobble:dobble /var/lib/dobble
 

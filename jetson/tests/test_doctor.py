@@ -30,7 +30,7 @@ NANO = {
 }
 ORT = "__version__ = '{}'\ndef get_available_providers():\n    return ['{}ExecutionProvider']"
 LIBRARIES = {
-    "numpy": "__version__ = '1.19.4'",
+    "numpy": "__version__ = '1.19.5'",
     "cv2": "__version__ = '4.1.1'\ndef getBuildInformation():\n    return '  GStreamer:   YES (1.14.5)'",
     "onnxruntime": ORT.format("1.11.0", "CUDA"),
     "tensorrt": "__version__ = '8.2.1.9'",
@@ -64,7 +64,7 @@ def test_a_nano_is_told_with_what_would_better_it(nano, tmp_path):
     expected = {
         "board": ("ok", "NVIDIA Jetson Nano Developer Kit", None),
         "JetPack": ("ok", "4.6.4 (L4T 32.7.4)", None),
-        "numpy": ("ok", "1.19.4", None),
+        "numpy": ("ok", "1.19.5", None),
         "OpenCV": ("ok", "4.1.1 with GStreamer", None),
         "ONNX Runtime": ("ok", "1.11.0 on CUDA", None),
         "TensorRT": ("ok", "8.2.1.9", None),
@@ -95,7 +95,7 @@ def test_a_nano_that_lacks_things_is_told_the_commands(nano):
             "tensorrt": "raise ImportError('libnvinfer.so.8: cannot open shared object file')",
         },
     )
-    assert found["numpy"].cure == "python3 -m pip install numpy==1.19.4"
+    assert found["numpy"].cure == "python3 -m pip install numpy==1.19.5"
     assert (found["OpenCV"].state, found["OpenCV"].found) == ("warn", "4.5.4 without GStreamer")
     assert found["ONNX Runtime"].found == "1.10.0 on CPU, not on the GPU"
     assert found["TensorRT"].found.endswith("libnvinfer.so.8: cannot open shared object file")
