@@ -44,6 +44,9 @@ def sample(
     symbols: Annotated[
         Path | None, typer.Option(help="Your own symbols: a picture or a folder of pictures for each.")
     ] = None,
+    deck: Annotated[
+        Path | None, typer.Option(help="The real cards, CSV or JSON; without it a deck is made up.")
+    ] = None,
     table: Annotated[bool, typer.Option("--table", help="Frames with several cards on one table.")] = False,
     decks: Annotated[int, typer.Option(help="Photo sessions, each with every card once.")] = 10,
     frames: Annotated[int, typer.Option(help="Frames to render with --table.")] = 60,
@@ -55,10 +58,10 @@ def sample(
 
     if table:
         target = out or Path("tables")
-        done = render_tables(target, symbols=symbols, frames=frames, seed=seed, replace=replace)
+        done = render_tables(target, symbols=symbols, deck=deck, frames=frames, seed=seed, replace=replace)
     else:
         target = out or DATA
-        done = render_photos(target, symbols=symbols, decks=decks, seed=seed, replace=replace)
+        done = render_photos(target, symbols=symbols, deck=deck, decks=decks, seed=seed, replace=replace)
     print(f"{target}: {done.photos} photos, {done.boxes} boxes, {done.symbols} symbols")
 
 

@@ -34,6 +34,7 @@ _Project = Annotated[str | None, typer.Option(help="Labelbox project id.")]
 _Export = Annotated[Path | None, typer.Option(help="Labelbox export file.")]
 _Images = Annotated[Path | None, typer.Option(help="Folder with the export's photos.")]
 _Symbols = Annotated[Path | None, typer.Option(help="Folder with your own symbols, for --source sample.")]
+_Deck = Annotated[Path | None, typer.Option(help="File of the real cards, for --source sample.")]
 _Replace = Annotated[
     bool | None, typer.Option("--replace", help="Replace data/ even if DVC could not bring it back.")
 ]
@@ -51,10 +52,11 @@ def _with_source(name: str, says: str) -> None:
         export: _Export = None,
         images: _Images = None,
         symbols: _Symbols = None,
+        deck: _Deck = None,
         decks: _Decks = None,
         replace: _Replace = None,
     ) -> None:
-        paths = {"file": export, "images": images, "symbols": symbols}
+        paths = {"file": export, "images": images, "symbols": symbols, "deck": deck}
         given: dict[str, object] = {name: str(path) for name, path in paths.items() if path is not None}
         given |= {"project": project, "decks": decks, "replace": replace}
         _run(name, _checked(source, {key: value for key, value in given.items() if value is not None}))

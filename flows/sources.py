@@ -32,6 +32,7 @@ class Sample(_New):
 
     kind: Literal["sample"] = "sample"
     symbols: Annotated[str | None, Field(description="Folder with a picture or a folder for each.")] = None
+    deck: Annotated[str | None, Field(description="The real cards, CSV or JSON; else made up.")] = None
     decks: Annotated[int, Field(ge=1, description="Photo sessions.")] = 10
     seed: Annotated[int, Field(ge=0, description="Another seed gives other photos.")] = 0
 
@@ -79,9 +80,9 @@ def fetch(source: Sample | Labelbox | Export) -> None:
     else:
         from dobble.data.sample import render_photos  # noqa: PLC0415
 
-        symbols = None if source.symbols is None else Path(source.symbols)
+        symbols, deck = (None if name is None else Path(name) for name in (source.symbols, source.deck))
         rendered = render_photos(
-            out, symbols=symbols, decks=source.decks, seed=source.seed, replace=source.replace
+            out, symbols=symbols, deck=deck, decks=source.decks, seed=source.seed, replace=source.replace
         )
         said = f"{rendered.photos} photos, {rendered.boxes} boxes, {rendered.symbols} symbols"
     get_run_logger().info("%s: %s", out, said)

@@ -89,7 +89,8 @@ def label_photos(
             if placed.sureness.min() < min_sureness:
                 unsure.append(name)
                 continue
-            pixels = transform.to_picture(placed.boxes) + np.array([left, top, left, top], np.float64)
+            corner = np.array([left, top, left, top], np.float64)
+            pixels = np.asarray(transform.to_picture(placed.boxes), np.float64) + corner
             lines.append(export_line(data_row(name, image, symbols, pixels, _PROJECT)))
     with replaced_file(out) as side:
         side.write_text("".join(lines), encoding="utf-8", newline="\n")

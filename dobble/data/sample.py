@@ -21,13 +21,17 @@ from dobble.data.render import photo_of_card, photo_of_table
 from dobble.data.replacement import replaced_data
 from dobble.data.symbols import Floats, Pixels, Symbol, read_symbols, sample_symbols
 from dobble.deck import Deck, make_deck
+from dobble.deck_file import read_deck_file
 from dobble.errors import DeckError, OutputError, ParameterError, SymbolError
 from dobble.processes import end_with_parent
 
 Json = dict[str, Any]
 _Taken = TypeVar("_Taken")
 
-_CARDS_PROJECT, _TABLES_PROJECT = "sample-deck", "sample-tables"
+MADE_UP = "sample-deck"
+"""Project of rendered photos whose deck is made up: their cards say nothing of real ones."""
+
+_PRINTED, _TABLES_PROJECT = "printed-deck", "sample-tables"
 _JPEG_QUALITY = 92
 _TABLES = 1_000_000  # in the place of a deck's number, so that no frame shares its seed with a photo
 
@@ -46,6 +50,7 @@ class SampleSummary:
 class _Studio:
     """All that a worker needs to take any photo."""
 
+    project: str
     deck: Deck
     symbols: dict[str, list[Symbol]]
     decks: int
@@ -59,6 +64,7 @@ def render_photos(
     out: Path,
     *,
     symbols: Path | None = None,
+    deck: Path | None = None,
     decks: int = 10,
     size: int = 480,
     seed: int = 0,
@@ -75,6 +81,7 @@ def render_photos(
         symbols: folder of own symbols (see `read_symbols`); None takes the sample deck. Where a symbol has
             several pictures, session d takes number d * pictures // decks, so that the last sessions show
             pictures that the first ones do not.
+        deck: file of the real cards (see `read_deck_file`); None makes a deck up.
         decks: number of photo sessions.
         size: width and height of the photos in pixels.
         seed: another seed gives other photos.
@@ -85,22 +92,25 @@ def render_photos(
         ReplaceDataError: if `out` holds such data.
         ParameterError: if a number is too small.
         SymbolError: if the symbols cannot be used.
+        DeckError, MissingInputError: if the deck cannot be used, or names a symbol without a picture.
         OutputError: if `out` cannot be written.
     """
     _check(decks=(decks, 1), size=(size, 64), seed=(seed, 0), workers=(workers or 1, 1))
-    deck, pictures = _deck(symbols)
-    with replaced_data(out, {_CARDS_PROJECT}, replace=replace) as folder:
-        studio = _Studio(deck, pictures, decks, size, seed, out, folder / "images")
-        jobs = [(session, card) for session in range(decks) for card in range(len(deck.cards))]
+    cards, pictures = _deck(symbols, deck)
+    with replaced_data(out, {MADE_UP, _PRINTED}, replace=replace) as folder:
+        project = MADE_UP if deck is None else _PRINTED
+        studio = _Studio(project, cards, pictures, decks, size, seed, out, folder / "images")
+        jobs = [(session, card) for session in range(decks) for card in range(len(cards.cards))]
         rows = _run(_take_photo, studio, jobs, workers)
         _write_rows(folder, rows)
-    return SampleSummary(out, len(rows), sum(map(_box_count, rows)), len(deck.symbols))
+    return SampleSummary(out, len(rows), sum(map(_box_count, rows)), len(cards.symbols))
 
 
 def render_tables(
     out: Path,
     *,
     symbols: Path | None = None,
+    deck: Path | None = None,
     frames: int = 60,
     seed: int = 0,
     workers: int | None = None,
@@ -116,12 +126,13 @@ def render_tables(
         ReplaceDataError: if `out` holds something and `replace` is not set.
         ParameterError: if a number is too small.
         SymbolError: if the symbols cannot be used.
+        DeckError, MissingInputError: if the deck cannot be used, or names a symbol without a picture.
         OutputError: if `out` cannot be written.
     """
     _check(frames=(frames, 1), seed=(seed, 0), workers=(workers or 1, 1))
-    deck, pictures = _deck(symbols)
+    cards, pictures = _deck(symbols, deck)
     with replaced_data(out, {_TABLES_PROJECT}, replace=replace) as folder:
-        studio = _Studio(deck, pictures, 1, 0, seed, out, folder / "images")
+        studio = _Studio(_TABLES_PROJECT, cards, pictures, 1, 0, seed, out, folder / "images")
         taken = _run(_take_table, studio, [(frame,) for frame in range(frames)], workers)
         rows = [row for row, _ in taken]
         _write_rows(folder, rows)
@@ -129,7 +140,7 @@ def render_tables(
         (folder / "tables.json").write_text(
             json.dumps(tables, indent=1, sort_keys=True) + "\n", encoding="utf-8"
         )
-    return SampleSummary(out, len(rows), sum(map(_box_count, rows)), len(deck.symbols))
+    return SampleSummary(out, len(rows), sum(map(_box_count, rows)), len(cards.symbols))
 
 
 def data_row(file: str, image: Pixels, names: Sequence[str], boxes: Floats, project: str) -> Json:
@@ -178,11 +189,14 @@ def _check(**least: tuple[int, int]) -> None:
             raise ParameterError(f"{name} must be at least {smallest}, not {value}")
 
 
-def _deck(folder: Path | None) -> tuple[Deck, dict[str, list[Symbol]]]:
-    if folder is None:
-        symbols = sample_symbols()
-        return make_deck(list(symbols)), symbols
-    symbols = read_symbols(folder)
+def _deck(folder: Path | None, cards: Path | None) -> tuple[Deck, dict[str, list[Symbol]]]:
+    symbols = sample_symbols() if folder is None else read_symbols(folder)
+    if cards is not None:
+        deck = read_deck_file(cards)
+        if undrawn := [name for name in deck.symbols if name not in symbols]:
+            where = "the sample deck" if folder is None else folder
+            raise DeckError(f"{cards}: {undrawn[0]} has no picture in {where}: name it alike in both")
+        return deck, symbols
     try:
         return make_deck(list(symbols)), symbols
     except DeckError as error:
@@ -196,7 +210,7 @@ def _take_photo(studio: _Studio, session: int, card: int) -> Json:
     photo = photo_of_card(shown, rng, studio.size)
     file = f"deck{session:02d}_card{card:02d}.jpg"
     _write_jpeg(studio.images / file, photo.image)
-    return data_row(file, photo.image, names, photo.boxes[0], _CARDS_PROJECT)
+    return data_row(file, photo.image, names, photo.boxes[0], studio.project)
 
 
 def _take_table(studio: _Studio, frame: int) -> tuple[Json, Json]:
@@ -215,7 +229,7 @@ def _take_table(studio: _Studio, frame: int) -> tuple[Json, Json]:
         ],
         "shared": deck.shared(*chosen) if number == 2 else None,
     }
-    return data_row(file, photo.image, names, np.concatenate(photo.boxes), _TABLES_PROJECT), table
+    return data_row(file, photo.image, names, np.concatenate(photo.boxes), studio.project), table
 
 
 def _run(

@@ -16,7 +16,7 @@ from dobble.data.raw import canonical_row
 from dobble.data.sample import data_row, render_photos, render_tables
 from dobble.data.symbols import sample_symbols
 from dobble.deck import make_deck
-from dobble.errors import OutputError, ParameterError, SymbolError
+from dobble.errors import DeckError, OutputError, ParameterError, SymbolError
 
 Json = dict[str, Any]
 
@@ -184,6 +184,30 @@ def test_earlier_data_stay_whole_after_ctrl_c(tmp_path: Path) -> None:
     assert process.returncode != 0
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
     assert (out / "export.ndjson").read_text() == "earlier\n"
+
+
+def test_the_cards_are_those_of_the_file_and_the_project_says_that_they_are_printed_so(
+    symbols: Path, tmp_path: Path
+) -> None:
+    # The plane of seven points, on other symbols than in the deck that is made up.
+    plane = ["987", "965", "943", "864", "853", "754", "763"]
+    cards = [[f"corners{corners}" for corners in card] for card in plane]
+    (tmp_path / "deck.json").write_text(json.dumps(cards), encoding="utf-8")
+    render_photos(
+        tmp_path / "data", symbols=symbols, deck=tmp_path / "deck.json", decks=1, size=160, workers=1
+    )
+    shown = [frozenset(one["name"] for one in objects(row)) for row in rows(tmp_path / "data")]
+    assert set(shown) == {frozenset(card) for card in cards}
+    assert {project for row in rows(tmp_path / "data") for project in row["projects"]} == {"printed-deck"}
+
+
+def test_a_symbol_of_the_file_without_a_picture_is_named(symbols: Path, tmp_path: Path) -> None:
+    (tmp_path / "deck.csv").write_text("sun,moon\nmoon,star\nstar,sun\n", encoding="utf-8")
+    with pytest.raises(
+        DeckError, match=r"deck\.csv: moon has no picture in .*symbols: name it alike in both"
+    ):
+        render_photos(tmp_path / "data", symbols=symbols, deck=tmp_path / "deck.csv", workers=1)
+    assert not (tmp_path / "data").exists()
 
 
 def test_frames_of_tables_name_their_cards_and_the_shared_symbol(tmp_path: Path) -> None:
