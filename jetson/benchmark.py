@@ -17,9 +17,14 @@ from jetson.errors import BenchmarkError
 from jetson.fetch import origin
 from jetson.home import bundle_folder, choice_file
 from jetson.monitor import Monitor
+from jetson.turns import take_turn
 
 PAGE = "benchmark.html"
 LIMIT_S = 300.0
+PLAYING = (
+    "the server is at work here and would be measured as well: sudo systemctl stop dobble, "
+    "or let sudo dobble-device benchmark do it"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +56,9 @@ def run(arguments: argparse.Namespace) -> int:
     path = arguments.out or choice_file()
     page = arguments.page or os.path.join(os.path.dirname(os.path.abspath(path)), PAGE)
     earlier, _ = read_choice(path, bundle)
-    with _one_at_a_time(path), Monitor() as monitor:
+    with _one_at_a_time(path), take_turn(shared=False) as mine, Monitor() as monitor:
+        if not mine:
+            raise BenchmarkError("benchmark", PLAYING)
         plan = QUICK if arguments.quick else FULL
         result = Session(bundle, plan, arguments.limit, monitor, _say).run(earlier)
     write_page(page, result)

@@ -19,6 +19,7 @@ from jetson.live.service import Service
 from jetson.live.state import measure
 from jetson.live.systemd import notify
 from jetson.monitor import Monitor
+from jetson.turns import take_turn
 
 SOURCES = (
     "0 or /dev/video0 (USB camera), csi or csi:1 (ribbon camera), a GStreamer pipeline, a video, a picture,"
@@ -54,6 +55,13 @@ def run(arguments: argparse.Namespace) -> int:
     if token is None and arguments.host not in LOCAL:
         problem = "lets others in, who need a token: set {} or --token-file ({})".format(VARIABLE, CURE)
         raise ServerError("--host " + arguments.host, problem)
+    with take_turn(shared=True) as mine:
+        if not mine:
+            raise ServerError("serve", "a benchmark measures here: wait for it to end")
+        return _serve(arguments, token, stop)
+
+
+def _serve(arguments: argparse.Namespace, token: Optional[str], stop: threading.Event) -> int:
     bundle = load_bundle(arguments.bundle or home.bundle_folder())
     with Monitor() as monitor, _listen(arguments.host, arguments.port, token) as server:
         service = Service(
