@@ -31,6 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+_SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out rows that cannot be used, by name.")]
 SOURCES, STAGES, USE = "Sources of data/", "Stages (run by `dvc repro`)", "Use"
 _Replace = Annotated[
     bool, typer.Option("--replace", help="Replace what the folder holds, even what DVC cannot bring back.")
@@ -73,12 +74,13 @@ def import_(
     out: Annotated[Path, typer.Option(help="Folder to write.")] = DATA,
     project: Annotated[str | None, typer.Option(help="Project id, if rows carry labels of several.")] = None,
     replace: _Replace = False,
+    skip_bad: _SkipBad = False,
 ) -> None:
     """Take an existing Labelbox export and its photos as data/."""
     from dobble.data.raw import import_export
 
-    done = import_export(export, images, out, project=project, replace=replace)
-    print(f"{out}: {done.photos} photos, {done.boxes} boxes, {done.unlabelled} rows without labels")
+    done = import_export(export, images, out, project=project, replace=replace, skip_bad=skip_bad)
+    print("\n".join([*done.notes, f"{out}: {done.photos} photos, {done.held}"]))
 
 
 @app.command(rich_help_panel=SOURCES)
@@ -87,15 +89,13 @@ def fetch(
     project: Annotated[str, typer.Option(help="Project id, from its address in Labelbox.")],
     out: Annotated[Path, typer.Option(help="Folder to write.")] = DATA,
     replace: _Replace = False,
+    skip_bad: _SkipBad = False,
 ) -> None:
     """Take a labelled Labelbox project as data/; the key comes from LABELBOX_API_KEY."""
     from dobble.data.fetch import fetch as run
 
-    done = run(project, out, replace=replace)
-    print(
-        f"{out}: {done.photos} photos ({done.downloaded} new), {done.boxes} boxes,"
-        f" {done.unlabelled} rows without labels"
-    )
+    done = run(project, out, replace=replace, skip_bad=skip_bad)
+    print("\n".join([*done.notes, f"{out}: {done.photos} photos ({done.downloaded} new), {done.held}"]))
 
 
 @app.command(rich_help_panel=SOURCES)
@@ -131,7 +131,8 @@ def convert() -> None:
     done = run(DATA, VOC, params)
     print(
         f"{VOC}: {done.photos} photos, {done.boxes} boxes of {len(done.classes)} symbols;"
-        f" {done.clipped} boxes clipped, {done.left_out} rows without boxes left out"
+        f" {done.clipped} boxes clipped, {done.negatives} photos without symbols,"
+        f" {done.left_out} rows without a label left out"
     )
 
 

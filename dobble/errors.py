@@ -1,10 +1,19 @@
 """Every failure that a user can cause or mend, as a class whose message names the thing and the cure."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 
 class DobbleError(Exception):
     """Base of all failures that end a command with one line and exit code 1."""
+
+
+class RowProblem(NamedTuple):
+    """What is wrong with a row of an export; `photo` is empty where the row does not say it."""
+
+    row: int
+    photo: str
+    problem: str
 
 
 class ParameterError(DobbleError):
@@ -12,11 +21,12 @@ class ParameterError(DobbleError):
 
 
 class ExportError(DobbleError):
-    """A labelling export cannot be read or does not say what it must."""
+    """A labelling export, or a row of it, cannot be read or does not say what it must."""
 
-    def __init__(self, source: Path | str, line: int | None, problem: str) -> None:
-        where = f"{source}" if line is None else f"{source}, row {line}"
-        super().__init__(f"{where}: {problem}")
+    def __init__(self, source: Path | str, row: int | None, problem: str, photo: str | None = None) -> None:
+        where = f"{source}" if row is None else f"{source}, row {row}"
+        super().__init__(f"{where}: {problem}" if photo is None else f"{where}: photo {photo!r}: {problem}")
+        self.row, self.photo, self.problem = row, photo, problem
 
 
 class PhotoError(DobbleError):
@@ -24,6 +34,15 @@ class PhotoError(DobbleError):
 
     def __init__(self, photo: Path | str, problem: str) -> None:
         super().__init__(f"{photo}: {problem}")
+        self.photo, self.problem = photo, problem
+
+
+class BadRowsError(DobbleError):
+    """Rows of an export cannot be used; `problems` are all of them, `listed` is the file that has them."""
+
+    def __init__(self, message: str, problems: tuple[RowProblem, ...], listed: Path) -> None:
+        super().__init__(message)
+        self.problems, self.listed = problems, listed
 
 
 class AnnotationError(DobbleError):

@@ -53,6 +53,7 @@ class ConvertParams(_Block):
     """Labelled photos to Pascal VOC."""
 
     several_labels: Literal["refuse", "first"]
+    similar_labels: Literal["refuse", "merge"] = "refuse"
 
 
 class SplitRatios(_Block):
@@ -77,6 +78,7 @@ class SplitParams(_Block):
     group_pattern: str
     ratios: SplitRatios
     seed: Seed
+    similar_groups: Literal["refuse", "merge"] = "refuse"
 
     @field_validator("group_pattern")
     @classmethod

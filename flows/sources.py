@@ -42,6 +42,7 @@ class Labelbox(_New):
 
     kind: Literal["labelbox"] = "labelbox"
     project: Annotated[str, Field(min_length=1, description="Project id, from its address in Labelbox.")]
+    skip_bad: Annotated[bool, Field(description="Leave out rows that cannot be used.")] = False
 
 
 class Export(_New):
@@ -51,6 +52,7 @@ class Export(_New):
     file: Annotated[str, Field(min_length=1, description="NDJSON (v2) or JSON (v1).")]
     images: Annotated[str, Field(min_length=1, description="Folder with the photos.")]
     project: Annotated[str | None, Field(description="If rows carry labels of several projects.")] = None
+    skip_bad: Annotated[bool, Field(description="Leave out rows that cannot be used.")] = False
 
 
 Source = Pinned | Sample | Labelbox | Export
@@ -68,15 +70,18 @@ def fetch(source: Sample | Labelbox | Export) -> None:
     if isinstance(source, Labelbox):
         from dobble.data.fetch import fetch as fetch_project  # noqa: PLC0415 - takes seconds
 
-        fetched = fetch_project(source.project, out, replace=source.replace)
-        said = f"{fetched.photos} photos ({fetched.downloaded} new), {fetched.boxes} boxes"
+        fetched = fetch_project(source.project, out, replace=source.replace, skip_bad=source.skip_bad)
+        said = "\n".join(
+            [f"{fetched.photos} photos ({fetched.downloaded} new), {fetched.held}", *fetched.notes]
+        )
     elif isinstance(source, Export):
         from dobble.data.raw import import_export  # noqa: PLC0415
 
+        export, images = Path(source.file), Path(source.images)
         imported = import_export(
-            Path(source.file), Path(source.images), out, source.project, replace=source.replace
+            export, images, out, source.project, replace=source.replace, skip_bad=source.skip_bad
         )
-        said = f"{imported.photos} photos, {imported.boxes} boxes"
+        said = "\n".join([f"{imported.photos} photos, {imported.held}", *imported.notes])
     else:
         from dobble.data.sample import render_photos  # noqa: PLC0415
 

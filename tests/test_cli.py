@@ -106,7 +106,7 @@ def test_a_reader_that_has_seen_enough_is_no_failure_to_talk_about(tmp_path: Pat
 def test_light_stages_run_and_say_in_one_line_what_they_did(project: Path) -> None:
     before = files_of(project / "build")
     for verb, said in (
-        ("convert", r"build/voc: 28 photos, 84 boxes of 7 symbols; 0 boxes clipped, 0 rows without boxes.*"),
+        ("convert", r"build/voc: 28 photos, 84 boxes of 7 symbols; 0 boxes clipped, 0 photos without.*"),
         ("split", r"build/splits: train 14 photos of 2 decks, val 7 photos of 1 decks, test 7 .*"),
         ("validate", r"build/validation: 28 photos, 0 errors, 0 warnings on 0 photos"),
     ):

@@ -1,27 +1,28 @@
-"""Labelbox exports of both generations (v1 JSON array, v2 NDJSON) to one record for each photo."""
+"""Data rows of Labelbox exports to one record for each photo."""
 
-import codecs
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
+from dobble.data.export_rows import Report, read_rows, stop
 from dobble.data.names import PhotoNames, class_name, external_id
-from dobble.data.upgrade import is_v1, upgraded
-from dobble.errors import ExportError, MissingInputError
+from dobble.errors import ExportError
 
 JsonDict = dict[str, Any]
 SeveralLabels = Literal["refuse", "first"]
 
 _BOX_KIND = "ImageBoundingBox"
+_REWORK = "IN_REWORK"
 
 
 @dataclass(frozen=True)
 class LabelledBox:
-    """A symbol where the labeller drew it, in pixels of the upright photo, from its upper left corner."""
+    """A symbol where the labeller drew it, in pixels from the upper left corner.
+
+    Labelbox counts the pixels of the file as they are stored; `dobble.data.orientation` turns them upright.
+    """
 
     name: str
     left: float
@@ -32,62 +33,61 @@ class LabelledBox:
 
 @dataclass(frozen=True)
 class LabelledPhoto:
-    """What one row of an export says; no boxes if nobody has labelled the photo or it was skipped."""
+    """What one row of an export says.
+
+    Attributes:
+        external_id: of the photo.
+        width: in pixels, as labelled; None if the row does not say it.
+        height: as `width`.
+        boxes: none if nobody has labelled the photo, or somebody found nothing on it.
+        row: number of the row, from 1.
+        labelled: whether a label counts; one without boxes says that the photo shows no symbol.
+        exif_rotation: the EXIF orientation (1 to 8) of the labelled file, if the row says it.
+        rejected: labels that a reviewer has rejected, which do not count.
+    """
 
     external_id: str
     width: int | None
     height: int | None
     boxes: tuple[LabelledBox, ...]
     row: int
+    labelled: bool = True
+    exif_rotation: int | None = None
+    rejected: int = 0
 
 
 def read_photos(
-    export: Path, several_labels: SeveralLabels = "refuse", project: str | None = None
+    export: Path,
+    several_labels: SeveralLabels = "refuse",
+    project: str | None = None,
+    report: Report = stop,
 ) -> Iterator[LabelledPhoto]:
-    """Read an export row by row; NDJSON of any length needs the memory of one row.
+    """Read an export row by row; rows a line of any number need the memory of one row.
 
     Args:
-        export: v1 JSON array or v2 NDJSON; the content tells which, not the file's name.
+        export: of either generation, one row for each photo.
         several_labels: whether a photo labelled more than once is an error, or its first label counts.
         project: id of the project whose labels count; needed if a row has labels of more than one.
+        report: is told of rows that cannot be used, which are then left out.
 
     Raises:
         MissingInputError: if there is no such file.
-        ExportError: naming the file, the row (the line of NDJSON, the item of an array, from 1), the photo
-            and what is wrong with it.
+        ExportError: naming the file and what is wrong with it; by default also the first row (the line of
+            NDJSON, the item of an array, from 1) that cannot be used, its photo, and why.
     """
     names = PhotoNames(export)
-    for number, row in read_rows(export):
-        photo = parse_row(export, number, row, several_labels, project)
-        names.add(photo.external_id, number)
-        yield photo
-
-
-def read_rows(export: Path) -> Iterator[tuple[int, JsonDict]]:
-    """Read the data rows of an export, each with its number; v1 rows are given in the form of v2.
-
-    Raises:
-        MissingInputError: if there is no such file.
-        ExportError: if the file is empty, cut short, not UTF-8, or no export of Labelbox.
-    """
-    if not export.is_file():
-        raise MissingInputError(export, "name a Labelbox export, or fetch the data first")
-    empty = True
-    with export.open("rb") as stream:
-        for number, item in _items(export, stream):
-            empty = False
-            if is_v1(item):
-                yield number, upgraded(export, number, item)
-            elif isinstance(item, dict) and isinstance(item.get("data_row"), dict):
-                yield number, item
-            else:
-                raise ExportError(export, number, "is neither a v1 nor a v2 row of a Labelbox export")
-    if empty:
-        raise ExportError(export, None, "has no rows: label photos and export again")
+    for number, row in read_rows(export, report):
+        try:
+            photo = parse_row(export, number, row, several_labels, project)
+            names.add(photo.external_id, number)
+        except ExportError as error:
+            report(error)
+        else:
+            yield photo
 
 
 def parse_row(
-    export: Path,
+    export: Path | str,
     number: int,
     row: JsonDict,
     several_labels: SeveralLabels = "refuse",
@@ -104,76 +104,72 @@ def label_order(label: JsonDict) -> tuple[bool, str]:
     return not reference, str(_detail(label, "label_details", "created_at"))
 
 
-def is_skipped(label: JsonDict) -> bool:
-    """Say whether the labeller skipped the photo; what such a label holds does not count."""
-    return bool(_detail(label, "performance_details", "skipped"))
+def counting_labels(project: JsonDict) -> list[JsonDict]:
+    """Give the labels of a row's project that were neither skipped nor rejected."""
+    return [label for label in _done_labels(project) if not _is_rejected(project, label)]
 
 
-def _detail(label: JsonDict, part: str, key: str) -> object:
-    details = label.get(part)
+def _done_labels(project: JsonDict) -> list[JsonDict]:
+    labels = project.get("labels") or []
+    return [label for label in labels if not _detail(label, "performance_details", "skipped")]
+
+
+def _is_rejected(project: JsonDict, label: JsonDict) -> bool:
+    if _detail(project, "project_details", "workflow_status") == _REWORK:
+        return True
+    reviews = _detail(label, "label_details", "reviews") or []
+    scores = [review.get("score") for review in reviews if isinstance(review, dict)]
+    return sum(score for score in scores if isinstance(score, int | float)) < 0
+
+
+def _detail(parent: JsonDict, part: str, key: str) -> Any:
+    details = parent.get(part)
     return details.get(key) if isinstance(details, dict) else None
-
-
-def _items(export: Path, stream: BinaryIO) -> Iterator[tuple[int, Any]]:
-    """Give the items of a JSON array, or the lines of NDJSON, each with its number from 1."""
-    numbered = enumerate(stream, start=1)
-    for number, raw in numbered:
-        line = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
-        if line.lstrip().startswith(b"["):
-            rows = _parsed(export, number, b"\n" * (number - 1) + line + stream.read())
-            yield from enumerate(rows, start=1)
-            return
-        if line.strip():
-            lines = chain([(number, line)], numbered)
-            yield from ((n, _parsed(export, n, text)) for n, text in lines if text.strip())
-            return
-
-
-def _parsed(export: Path, number: int, text: bytes) -> Any:
-    try:
-        return json.loads(text.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise ExportError(export, number, "is not UTF-8: save the export as UTF-8") from error
-    except json.JSONDecodeError as error:
-        problem = f"is cut short or no JSON (line {error.lineno}, column {error.colno}: {error.msg})"
-        raise ExportError(export, number, f"{problem}: export again") from error
-    except (ValueError, RecursionError) as error:
-        raise ExportError(export, number, f"is no usable JSON: {error}") from error
 
 
 @dataclass(frozen=True)
 class _Row:
     """Where the reader is, so that each error can name it."""
 
-    export: Path
+    export: Path | str
     number: int
     photo_id: str
 
     def error(self, problem: str) -> ExportError:
-        return ExportError(self.export, self.number, f"photo {self.photo_id!r}: {problem}")
+        return ExportError(self.export, self.number, problem, self.photo_id)
 
     def photo(self, row: JsonDict, several_labels: SeveralLabels, project: str | None) -> LabelledPhoto:
+        if row.get("experiments") and not row.get("projects"):
+            raise self.error("has predictions of a model run only: export the project, not the model run")
         media = self.child(row, "media_attributes", dict)
-        labels = [label for label in self.labels(row, project) if not is_skipped(label)]
+        labelled = self.project(row, project)
+        labels = counting_labels(labelled)
         if len(labels) > 1 and several_labels == "refuse":
             cure = "keep one in Labelbox, or set convert.several_labels to first"
             raise self.error(f"has {len(labels)} labels: {cure}")
-        boxes = self.boxes(min(labels, key=label_order)) if labels else ()
-        width, height = self.size(media, "width"), self.size(media, "height")
-        return LabelledPhoto(self.photo_id, width, height, boxes, self.number)
+        return LabelledPhoto(
+            self.photo_id,
+            self.size(media, "width"),
+            self.size(media, "height"),
+            self.boxes(min(labels, key=label_order)) if labels else (),
+            self.number,
+            labelled=bool(labels),
+            exif_rotation=_orientation(media.get("exif_rotation")),
+            rejected=len(_done_labels(labelled)) - len(labels),
+        )
 
-    def labels(self, row: JsonDict, project: str | None) -> list[JsonDict]:
+    def project(self, row: JsonDict, project: str | None) -> JsonDict:
         projects = self.child(row, "projects", dict)
         chosen = {key: self.child(projects, key, dict) for key in projects if project in (None, key)}
-        labels = {key: self.child(value, "labels", list) for key, value in chosen.items()}
-        labelled = [key for key, value in labels.items() if value]
+        labelled = [key for key, value in chosen.items() if self.child(value, "labels", list)]
         if len(labelled) > 1:
             raise self.error(f"is labelled in the projects {', '.join(sorted(labelled))}: choose one of them")
-        found = labels[labelled[0]] if labelled else []
-        if not all(isinstance(label, dict) for label in found):
-            raise self.error("labels holds something that is no label")
-        for label in found:
-            self.child(label, "label_details", dict)
+        found: JsonDict = chosen[labelled[0]] if labelled else {}
+        for label in found.get("labels", []):
+            if not isinstance(label, dict):
+                raise self.error("labels holds something that is no label")
+            details = self.child(label, "label_details", dict)
+            self.child(details, "reviews", list)
             self.objects(label)
         return found
 
@@ -233,3 +229,8 @@ class _Row:
             shape = "an object" if kind is dict else "a list"
             raise self.error(f"{key} is {value!r:.60}, which is not {shape}")
         return value
+
+
+def _orientation(value: object) -> int | None:
+    """Give an EXIF orientation, None for anything else."""
+    return int(value) if isinstance(value, int | str) and str(value) in set("12345678") else None

@@ -1,31 +1,46 @@
 """Raw data (an export and its photos) to Pascal VOC, with every photo's bytes as they came."""
 
 import json
-import math
-from collections import Counter
-from dataclasses import asdict, dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from tqdm import tqdm
 
-from dobble.data.annotations import LabelledBox, LabelledPhoto, read_photos
-from dobble.data.names import photo_file
-from dobble.data.photos import check_photo
-from dobble.data.voc import VocObject, VocPhoto, write_annotation, write_lines
-from dobble.errors import ExportError, MissingInputError, PhotoError
+from dobble.data.annotations import LabelledPhoto, read_photos
+from dobble.data.bad_rows import BadRows
+from dobble.data.names import look_alike
+from dobble.data.orientation import UPRIGHT, VOC_SUMMARY
+from dobble.data.placement import place_photos
+from dobble.data.voc import write_annotation, write_lines
+from dobble.errors import ExportError, MissingInputError
 from dobble.files import link_or_copy, replaced_folder
 from dobble.params import ConvertParams
 
 
 @dataclass(frozen=True)
 class ConvertSummary:
-    """What became of the photos; `left_out` are those without a label."""
+    """What became of the photos.
+
+    Attributes:
+        photos: in Pascal VOC, negatives included.
+        negatives: of which a label says that they show no symbol; their annotations have no objects.
+        boxes: on the photos.
+        clipped: boxes cut off at the border of a photo.
+        left_out: photos without a label.
+        classes: boxes of each class.
+        turned: orientation of each photo, by its id, whose boxes were drawn before EXIF turns it.
+    """
 
     photos: int
+    negatives: int
     boxes: int
     clipped: int
     left_out: int
     classes: dict[str, int]
+    turned: dict[str, int]
 
 
 def convert(raw: Path, out: Path, params: ConvertParams) -> ConvertSummary:
@@ -34,79 +49,95 @@ def convert(raw: Path, out: Path, params: ConvertParams) -> ConvertSummary:
     Args:
         raw: folder with `export.ndjson` and `images/<external id>`.
         out: folder that gets `JPEGImages`, `Annotations`, `labels.txt` and `summary.json`.
-        params: how to treat photos with several labels.
+        params: how to treat photos with several labels, and labels that look alike.
 
     Raises:
         MissingInputError: if there are no raw data.
-        ExportError: naming the row that cannot be used.
-        PhotoError: naming a photo that is missing, damaged, or does not fit its labels.
+        ExportError: if the export cannot be read, nothing is labelled, or labels look alike.
+        BadRowsError: naming all rows that cannot be used, their photos included.
         OutputError: if `out` cannot be written.
     """
     export = raw / "export.ndjson"
     if not export.is_file():
         raise MissingInputError(export, "make the sample deck, import an export, or pull the data")
+    bad = BadRows(export, out, "mend them in Labelbox and get the data anew; import and fetch can --skip-bad")
+    survey = _survey(export, params)
+    names = _class_names(export, survey.boxes, params)
     classes: Counter[str] = Counter()
-    photos = clipped = left_out = 0
+    photos = negatives = clipped = 0
+    turned = {}
     with replaced_folder(out) as side:
         (side / "JPEGImages").mkdir()
         (side / "Annotations").mkdir()
-        labelled = read_photos(export, params.several_labels)
-        for photo in tqdm(labelled, desc="convert", unit="photo", disable=None):
-            if not photo.boxes:
-                left_out += 1
-                continue
-            image = raw / "images" / photo.external_id
-            annotation = voc_photo(photo, _size(image, photo))
+        for placed in place_photos(_labelled(raw, export, names, params, bad), bad):
+            annotation = placed.annotation
             write_annotation(side / "Annotations" / f"{annotation.photo_id}.xml", annotation)
-            link_or_copy(image, side / "JPEGImages" / annotation.filename)
+            link_or_copy(placed.image, side / "JPEGImages" / annotation.filename)
             photos += 1
+            negatives += not annotation.objects
             clipped += sum(entry.truncated for entry in annotation.objects)
             classes.update(annotation.names)
-        if not photos:
-            raise ExportError(export, None, f"none of the {left_out} photos is labelled: label some first")
+            if placed.orientation != UPRIGHT and annotation.objects:
+                turned[annotation.photo_id] = placed.orientation
+        bad.settle(skip=False)
+        if not classes:
+            problem = f"none of the {survey.photos} photos has a box: label some first"
+            raise ExportError(export, None, problem)
         write_lines(side / "labels.txt", sorted(classes))
-        summary = ConvertSummary(photos, classes.total(), clipped, left_out, dict(sorted(classes.items())))
+        summary = ConvertSummary(
+            photos,
+            negatives,
+            classes.total(),
+            clipped,
+            survey.unlabelled,
+            dict(sorted(classes.items())),
+            dict(sorted(turned.items())),
+        )
         text = json.dumps(asdict(summary), indent=2, ensure_ascii=False)
-        (side / "summary.json").write_text(text + "\n", encoding="utf-8")
+        (side / VOC_SUMMARY).write_text(text + "\n", encoding="utf-8")
     return summary
 
 
-def voc_photo(photo: LabelledPhoto, size: tuple[int, int]) -> VocPhoto:
-    """Turn continuous boxes into whole pixels, clipped to an upright photo of `size` (width, height).
+class _Survey(NamedTuple):
+    """Photos of an export, those without a label, and the boxes of each class."""
 
-    Raises:
-        PhotoError: if less than a pixel of a box is inside the photo.
-    """
-    objects = tuple(_voc_object(photo, box, size) for box in photo.boxes)
-    return VocPhoto(photo_file(photo.external_id), *size, objects)
+    photos: int
+    unlabelled: int
+    boxes: Counter[str]
 
 
-def _voc_object(photo: LabelledPhoto, box: LabelledBox, size: tuple[int, int]) -> VocObject:
-    width, height = size
-    # Sums of floats stray in the last digits, which must not move a box by a pixel.
-    left, right = round(box.left, 3), round(box.left + box.width, 3)
-    top, bottom = round(box.top, 3), round(box.top + box.height, 3)
-    x1, x2 = max(left, 0.0), min(right, float(width))
-    y1, y2 = max(top, 0.0), min(bottom, float(height))
-    if x2 - x1 < 1 or y2 - y1 < 1:
-        where = f"({left:g}, {top:g}) to ({right:g}, {bottom:g})"
-        problem = f"row {photo.row}: the box of {box.name!r}, {where}, has less than a pixel inside"
-        raise PhotoError(photo.external_id, f"{problem} {width} x {height}: draw it again")
-    clipped = (x1, y1, x2, y2) != (left, top, right, bottom)
-    return VocObject(
-        box.name, math.floor(x1) + 1, math.floor(y1) + 1, math.ceil(x2), math.ceil(y2), truncated=clipped
-    )
+def _survey(export: Path, params: ConvertParams) -> _Survey:
+    photos = unlabelled = 0
+    boxes: Counter[str] = Counter()
+    for photo in read_photos(export, params.several_labels, report=_pass_over):
+        photos += 1
+        unlabelled += not photo.labelled
+        boxes.update(box.name for box in photo.boxes)
+    return _Survey(photos, unlabelled, boxes)
 
 
-def _size(image: Path, photo: LabelledPhoto) -> tuple[int, int]:
-    """Give the upright size of a photo once it is certain that its labels mean the same picture."""
-    size = check_photo(image)
-    said = (photo.width or size.upright[0], photo.height or size.upright[1])
-    if said == size.upright:
-        return size.upright
-    shown = f"labelled as {said[0]} x {said[1]} pixels (row {photo.row})"
-    actual = f"{size.upright[0]} x {size.upright[1]}"
-    if said == size.stored:
-        cure = "remove the EXIF orientation, or label the upright photo"
-        raise PhotoError(image, f"{shown} before EXIF turns it upright to {actual}: {cure}")
-    raise PhotoError(image, f"{shown} but has {actual}: put the photo that was labelled there")
+def _pass_over(error: ExportError) -> None:
+    """Say nothing: it is said when the photos are placed."""
+
+
+def _class_names(export: Path, boxes: Counter[str], params: ConvertParams) -> dict[str, str]:
+    """Give the class of each name: of names that look alike the most frequent, if they may be merged."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(boxes, key=lambda name: (-boxes[name], name)):
+        alike[look_alike(name)].append(name)
+    several = [names for names in alike.values() if len(names) > 1]
+    if several and params.similar_labels == "refuse":
+        counted = [" and ".join(f"{name!a} ({boxes[name]})" for name in names) for names in several]
+        cure = "rename them in Labelbox, or set convert.similar_labels to merge"
+        raise ExportError(export, None, f"has labels that look alike: {'; '.join(counted)}: {cure}")
+    return {name: names[0] for names in alike.values() for name in names}
+
+
+def _labelled(
+    raw: Path, export: Path, names: dict[str, str], params: ConvertParams, bad: BadRows
+) -> Iterator[tuple[LabelledPhoto, Path]]:
+    photos = read_photos(export, params.several_labels, report=bad.add)
+    for photo in tqdm(photos, desc="convert", unit="photo", disable=None):
+        if photo.labelled:
+            boxes = tuple(replace(box, name=names[box.name]) for box in photo.boxes)
+            yield replace(photo, boxes=boxes), raw / "images" / photo.external_id

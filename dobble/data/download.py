@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import requests
 from tqdm import tqdm
@@ -107,7 +107,7 @@ class PhotoStore:
             try:
                 check_photo(side)
             except PhotoError as error:
-                raise PhotoError(asset.name, str(error).removeprefix(f"{side}: ")) from error
+                raise PhotoError(asset.name, error.problem) from error
         with self._writing, self._named_errors(), self._index.open("a", encoding="utf-8") as stream:
             stream.write(_index_line(known))
             self._known[asset.key] = known
@@ -139,18 +139,24 @@ class PhotoStore:
             raise OutputError(self._side, error.strerror or str(error)) from error
 
 
-def download(assets: Sequence[Asset], store: PhotoStore, settings: LabelboxSettings) -> Asset | None:
+class Download(NamedTuple):
+    """What did not come: photos that are gone or damaged, and a photo whose address has expired, if any."""
+
+    failed: list[PhotoError]
+    expired: Asset | None
+
+
+def download(assets: Sequence[Asset], store: PhotoStore, settings: LabelboxSettings) -> Download:
     """Bring photos into the store, several at a time; what is there already stays.
 
-    Returns:
-        None, or a photo whose address has expired; then others may be missing too.
+    Once an address has expired, others may be missing too.
 
     Raises:
-        PhotoError: naming a photo that is gone, or arrives as no whole picture.
         UnreachableError: if a server does not answer.
         OutputError: if nothing can be written.
     """
     stop = threading.Event()
+    failed: list[PhotoError] = []
     adapter = PatientAdapter(settings.patience, settings.connections, stop)
     bar = tqdm(total=len(assets), desc="fetch", unit="photo", disable=None)
     with requests.Session() as session, ThreadPoolExecutor(settings.connections) as pool, bar:
@@ -159,13 +165,18 @@ def download(assets: Sequence[Asset], store: PhotoStore, settings: LabelboxSetti
         try:
             waiting = [pool.submit(_bring, asset, store, session, stop) for asset in assets]
             for done in as_completed(waiting):
-                if expired := done.result():
-                    return expired
+                try:
+                    expired = done.result()
+                except PhotoError as error:
+                    failed.append(error)
+                    continue
+                if expired:
+                    return Download(failed, expired)
                 bar.update()
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
-    return None
+    return Download(failed, None)
 
 
 def _bring(asset: Asset, store: PhotoStore, session: requests.Session, stop: threading.Event) -> Asset | None:

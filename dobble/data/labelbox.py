@@ -32,7 +32,7 @@ _EXPORT = {
     "embeddings": False,
     "metadata_fields": True,
     "data_row_details": False,
-    "project_details": False,
+    "project_details": True,
     "label_details": True,
     "performance_details": True,
 }

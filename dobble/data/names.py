@@ -10,13 +10,14 @@ from dobble.errors import ExportError
 PHOTO_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 _LONGEST_NAME = 200
+_VARIANTS = frozenset(map(chr, range(0xFE00, 0xFE10)))  # of one character's look, as text or as a picture
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
 class PhotoNames:
     """The photos that an export has named so far; two that would share one file are an error."""
 
-    def __init__(self, export: Path) -> None:
+    def __init__(self, export: Path | str) -> None:
         self._export = export
         self._seen: dict[str, tuple[str, int]] = {}
 
@@ -26,27 +27,54 @@ class PhotoNames:
         Raises:
             ExportError: naming both rows, if an earlier photo has the same id on any file system.
         """
-        earlier, earlier_row = self._seen.setdefault(_folded(photo_id(name)), (name, row))
+        earlier, earlier_row = self._seen.setdefault(folded(photo_id(name)), (name, row))
         if earlier_row == row:
             return
         if earlier == name:
-            problem = f"has the external id {name!r} of row {earlier_row}: each photo needs its own"
+            problem = f"has the external id of row {earlier_row}: each photo needs its own"
         else:
-            problem = f"external id {name!r} cannot be told from {earlier!r} of row {earlier_row}: rename one"
-        raise ExportError(self._export, row, problem)
+            problem = f"cannot be told from {earlier!r} of row {earlier_row}: rename one"
+        raise ExportError(self._export, row, problem, name)
+
+
+def has_photo_suffix(name: str) -> bool:
+    """Say whether a name ends as that of a picture."""
+    return PurePosixPath(name).suffix.lower() in PHOTO_SUFFIXES
 
 
 def photo_id(name: str) -> str:
-    """Give the id of a photo: its external id without the suffix, folders joined by two hyphens."""
-    return str(PurePosixPath(name).with_suffix("")).replace("/", "--")
+    """Give the id of a photo: its external id without a picture's suffix, folders joined by two hyphens."""
+    return (str(PurePosixPath(name).with_suffix("")) if has_photo_suffix(name) else name).replace("/", "--")
 
 
-def photo_file(name: str) -> str:
-    """Give the name of a photo's file where all photos lie in one folder."""
-    return photo_id(name) + PurePosixPath(name).suffix
+def photo_file(name: str, suffix: str) -> str:
+    """Give the name of a photo's file where all photos lie in one folder.
+
+    Args:
+        name: the external id.
+        suffix: of the picture's format, for a name without one.
+    """
+    return photo_id(name) + (PurePosixPath(name).suffix if has_photo_suffix(name) else suffix)
 
 
-def external_id(export: Path, row: int, data_row: dict[str, Any]) -> str:
+def folded(text: str) -> str:
+    """Give the form in which file systems that ignore case or composition would compare names."""
+    return unicodedata.normalize("NFC", text).casefold()
+
+
+def look_alike(text: str) -> str:
+    """Give the form in which names are equal that people take for one and the same.
+
+    Case, white space of any width (none included), hyphens and underscores between words, the Unicode form
+    and leading zeros of numbers make no difference.
+    """
+    plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    seen = "".join(char for char in plain if unicodedata.category(char) != "Cf" and char not in _VARIANTS)
+    words = " ".join(re.split(r"[\s_-]+", seen)).strip()
+    return re.sub(r"\d+", lambda digits: str(int(digits[0])), words)
+
+
+def external_id(export: Path | str, row: int, data_row: dict[str, Any]) -> str:
     """Find the external id of a data row, or its global key where it has none, safe to use as a path.
 
     Raises:
@@ -91,8 +119,8 @@ def _problem(name: str) -> str | None:
         ("" in parts, "has an empty part"),
         (not {".", ".."}.isdisjoint(parts), "leaves its folder"),
         (any(_untidy(part) for part in (*parts, path.stem)), "has a space or dot at the end of a part"),
-        (path.suffix.lower() not in PHOTO_SUFFIXES, f"ends with none of {' '.join(PHOTO_SUFFIXES)}"),
-        (any(_is_photo(part) for part in parts[:-1]), "has a folder that is named like a photo"),
+        (path.name.lower() in PHOTO_SUFFIXES, "has nothing before its suffix"),
+        (any(has_photo_suffix(part) for part in parts[:-1]), "has a folder that is named like a photo"),
         (len(name.encode(errors="replace")) > _LONGEST_NAME, f"is longer than {_LONGEST_NAME} bytes"),
     )
     return next((problem for wrong, problem in problems if wrong), None)
@@ -103,16 +131,7 @@ def _untidy(part: str) -> bool:
     return part != part.strip() or part.endswith(".")
 
 
-def _is_photo(part: str) -> bool:
-    return PurePosixPath(part).suffix.lower() in PHOTO_SUFFIXES
-
-
 def _unprintable(text: str) -> bool:
     return any(
         unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} or char in "\ufffe\uffff" for char in text
     )
-
-
-def _folded(text: str) -> str:
-    """Give the form in which file systems that ignore case or composition would compare names."""
-    return unicodedata.normalize("NFC", text).casefold()

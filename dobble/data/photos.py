@@ -23,6 +23,8 @@ _MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "Y
 _HEIF_BRANDS = frozenset({b"avif", b"heic", b"heim", b"heis", b"heix", b"hevc", b"mif1", b"msf1"})
 _DARK = 1 << 14  # of 16 bits: where no value is above it, a photo is shown nearly black
 _PNG_DEPTH = 24  # the place of the bits a colour in a PNG file
+_SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "WEBP": ".webp", "BMP": ".bmp", "TIFF": ".tif"}
+_TURNED = ("JPEG", "MPO", "PNG")
 _PNG_END = b"IEND\xaeB`\x82"
 _MOST_PIXELS = 80_000_000
 _UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, EOFError, struct.error, zlib.error)
@@ -30,10 +32,19 @@ _UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, EOFError, struct.err
 
 @dataclass(frozen=True)
 class PhotoSize:
-    """Sizes in pixels as (width, height): as stored, and as shown once EXIF has turned the photo upright."""
+    """Sizes of a photo, and how the one becomes the other.
+
+    Attributes:
+        stored: width and height of the pixels in the file.
+        upright: the same once EXIF has turned the photo, as OpenCV shows it.
+        orientation: EXIF's, 1 (upright as stored) to 8.
+        suffix: of files in the photo's format.
+    """
 
     stored: tuple[int, int]
     upright: tuple[int, int]
+    orientation: int
+    suffix: str
 
 
 def check_photo(path: Path) -> PhotoSize:
@@ -77,9 +88,10 @@ def _decoded(path: Path) -> PhotoSize:
         stored = image.size
         if stored[0] * stored[1] > _MOST_PIXELS:
             raise PhotoError(path, _too_large(stored))
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-        if orientation in range(2, 9) and image.format not in ("JPEG", "MPO", "PNG"):
-            problem = f"has an EXIF orientation, which not all programs heed in a {image.format} file"
+        noted = image.getexif().get(ExifTags.Base.Orientation)
+        orientation = noted if noted in range(1, 9) else 1
+        if orientation != 1 and not (image.format in _TURNED and _turned_by_opencv(path, orientation)):
+            problem = "has an EXIF or XMP orientation that not all programs heed"
             raise PhotoError(path, f"{problem}: turn the pixels upright and remove it")
         # A JPEG at 1/8 is still read to its last byte, in half the time.
         image.draft("RGB", (1, 1))
@@ -91,7 +103,24 @@ def _decoded(path: Path) -> PhotoSize:
         _check_colours(path, image)
         if image.format == "TIFF" or content[_PNG_DEPTH : _PNG_DEPTH + 1] == b"\x10":
             _check_depth(path, content)
-    return PhotoSize(stored, stored[::-1] if orientation in range(5, 9) else stored)
+    upright = stored[::-1] if orientation in range(5, 9) else stored
+    return PhotoSize(stored, upright, orientation, _SUFFIXES[image.format])
+
+
+def _turned_by_opencv(path: Path, orientation: int) -> bool:
+    """Say whether OpenCV, which reads the photo later, turns it as Pillow would."""
+    content = np.frombuffer(path.read_bytes(), np.uint8)
+    shown = cv2.imdecode(content, cv2.IMREAD_REDUCED_COLOR_8)
+    turned = cv2.imdecode(content, cv2.IMREAD_REDUCED_COLOR_8 | cv2.IMREAD_IGNORE_ORIENTATION)
+    if shown is None or turned is None:
+        return True  # What is damaged is said by whoever decodes it whole.
+    if orientation in (5, 6, 7, 8):
+        turned = turned.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        turned = turned[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        turned = turned[::-1]
+    return np.array_equal(shown, turned)
 
 
 def _check_colours(path: Path, image: Image.Image) -> None:

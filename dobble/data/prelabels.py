@@ -8,7 +8,10 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from dobble.data.annotations import LabelledBox
 from dobble.data.labelbox import LabelboxSettings, wait_for
+from dobble.data.orientation import turn_back, turn_boxes
+from dobble.data.photos import check_photo
 from dobble.errors import LabelboxError
 from jetson.bundle import Bundle
 
@@ -61,7 +64,8 @@ def suggest(
 def suggestions(model: Bundle, folder: Path, keys: dict[str, str]) -> Iterator[JsonDict]:
     """Give the detections on photos in the form of Labelbox's annotation import.
 
-    Boxes are in pixels of the upright photo. A box keeps its identity when the same model looks again.
+    Boxes are in pixels as the file stores them, for Labelbox does not heed EXIF. A box keeps its identity
+    when the same model looks again.
     """
     from dobble.detector.dataset import read_photo  # noqa: PLC0415 (PyTorch takes seconds)
     from jetson.detect import Detector  # noqa: PLC0415
@@ -70,17 +74,23 @@ def suggestions(model: Bundle, folder: Path, keys: dict[str, str]) -> Iterator[J
     with open_runner("onnxruntime-cpu", model) as runner:
         detector = Detector(model, runner)
         for photo, key in tqdm(keys.items(), desc="suggest", unit="photo", disable=None):
+            size = check_photo(folder / photo)
             seen = detector.read(read_photo(folder / photo)).detections
-            for number, (box, label) in enumerate(
-                zip(seen.boxes.tolist(), seen.labels.tolist(), strict=True)
-            ):
-                left, top, right, bottom = (round(side, 1) for side in box)
-                sizes = {"width": round(right - left, 1), "height": round(bottom - top, 1)}
+            boxes = [
+                LabelledBox(model.labels[label], left, top, right - left, bottom - top)
+                for (left, top, right, bottom), label in zip(
+                    seen.boxes.tolist(), seen.labels.tolist(), strict=True
+                )
+            ]
+            stored = turn_boxes(boxes, turn_back(size.orientation), size.upright)
+            for number, box in enumerate(stored):
                 yield {
                     "uuid": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{model.model_sha256} {key} {number}")),
                     "dataRow": {"globalKey": key},
-                    "name": model.labels[label],
-                    "bbox": {"left": left, "top": top, **sizes},
+                    "name": box.name,
+                    "bbox": {
+                        side: round(getattr(box, side), 1) for side in ("left", "top", "width", "height")
+                    },
                 }
 
 

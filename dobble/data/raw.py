@@ -1,19 +1,22 @@
 """A Labelbox export file and a folder of photos to raw data: a stable export beside byte-exact images."""
 
 import json
-from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from tqdm import tqdm
 
-from dobble.data.annotations import is_skipped, label_order, parse_row, read_rows
+from dobble.data.annotations import LabelledPhoto, counting_labels, label_order, parse_row
+from dobble.data.bad_rows import BadRows, shown
+from dobble.data.export_rows import joined_rows, read_rows
 from dobble.data.names import PhotoNames
-from dobble.data.photos import check_photo
-from dobble.data.replacement import labelled_projects, replaced_data
-from dobble.errors import ExportError, PhotoError
+from dobble.data.photo_files import PhotoFiles
+from dobble.data.placement import place_photos
+from dobble.data.replacement import replaced_data
+from dobble.errors import ExportError, RowProblem
 from dobble.files import copy
 
 JsonDict = dict[str, Any]
@@ -32,57 +35,145 @@ _OBJECT_KEYS = (
 
 
 @dataclass(frozen=True)
-class ImportSummary:
-    """What an export held; `unlabelled` are the photos without a box."""
+class RawSummary:
+    """What an export or a project held.
+
+    Attributes:
+        photos: that are in the raw data now.
+        boxes: on them.
+        negatives: photos of which a label says that they show no symbol.
+        unlabelled: photos without a label that counts.
+        rejected: labels that do not count, because a reviewer has rejected them.
+        left_out: rows that could not be used.
+    """
 
     photos: int
     boxes: int
+    negatives: int
     unlabelled: int
+    rejected: int
+    left_out: tuple[RowProblem, ...]
+
+    @property
+    def notes(self) -> list[str]:
+        """Lines about what is not as one might think."""
+        return [f"{len(self.left_out)} rows left out:", *shown(self.left_out)] if self.left_out else []
+
+    @property
+    def held(self) -> str:
+        """Boxes and labels in a few words."""
+        rest = f"{self.negatives} photos without symbols, {self.unlabelled} rows without labels"
+        return f"{self.boxes} boxes, {rest}" + (f", {self.rejected} labels rejected" if self.rejected else "")
+
+
+@dataclass(frozen=True)
+class ImportSummary(RawSummary):
+    """What an export held; `elsewhere` has the files of photos that did not lie at their external id."""
+
+    elsewhere: dict[str, Path]
+
+    @property
+    def notes(self) -> list[str]:
+        """Lines about what is not as one might think."""
+        if not self.elsewhere:
+            return super().notes
+        name, place = next(iter(self.elsewhere.items()))
+        found = f"{len(self.elsewhere)} photos found by the end of their path only, such as {name}: {place}"
+        return [*super().notes, found]
 
 
 def import_export(
-    export: Path, images: Path, out: Path, project: str | None = None, *, replace: bool = False
+    export: Path,
+    images: Path,
+    out: Path,
+    project: str | None = None,
+    *,
+    replace: bool = False,
+    skip_bad: bool = False,
 ) -> ImportSummary:
     """Write raw data from an export of either generation into `out`, which appears whole or not at all.
 
     Args:
-        export: v1 JSON array or v2 NDJSON.
-        images: folder with the photos, by external id or, where that is unique, by the last part of it.
+        export: v1 JSON array or v2 NDJSON, packed by gzip or not.
+        images: folder with the photos, by external id or by as much of its end as tells them apart.
         out: folder that gets `export.ndjson` and `images/<external id>`.
         project: id of the project whose labels are kept; needed if photos are labelled in more than one.
         replace: whether to replace data that DVC could not bring back, or that are of other projects.
+        skip_bad: whether to leave out rows that cannot be used.
 
     Raises:
         ReplaceDataError: if `out` holds such data.
         MissingInputError: if there is no such export.
-        ExportError: naming the row that cannot be used.
-        PhotoError: naming a photo that is missing, damaged, or there more than once.
+        ExportError: if it cannot be read, or has no row of the project.
+        BadRowsError: naming all rows that cannot be used, their photos included.
         OutputError: if `out` cannot be written.
     """
-    names, finder = PhotoNames(export), _Finder(images)
-    lines: dict[str, str] = {}
-    boxes = unlabelled = 0
-    projects: set[str] = set()
-    coming = labelled_projects(export) if project is None else {project}
-    with replaced_data(out, coming, replace=replace) as side:
-        for number, row in tqdm(read_rows(export), desc="import", unit="photo", disable=None):
-            photo = parse_row(export, number, row, "first", project)
-            names.add(photo.external_id, number)
-            image = finder.find(photo.external_id)
-            check_photo(image)
-            target = side / "images" / photo.external_id
+    bad = BadRows(export, out, "mend labels and photos, or leave these out: --skip-bad")
+    joined = joined_rows(export, read_rows(export, bad.add), bad.add)
+    known = {key for _, row in joined if isinstance(row.get("projects"), dict) for key in row["projects"]}
+    if project is not None and project not in known:
+        names = ", ".join(sorted(known)) or "none"
+        raise ExportError(export, None, f"no row is of project {project!r} (projects: {names})")
+    with replaced_data(out, known if project is None else {project}, replace=replace) as side:
+        rows = read_labelled(export, joined, project, bad)
+        files = PhotoFiles(images, rows)
+        found: dict[str, Path] = {}
+        for name, row in rows.items():
+            with bad.noted(row.photo.row, name):
+                found[name] = files.find(name)
+        pairs = [(rows[name].photo, path) for name, path in found.items()]
+        bar = tqdm(pairs, desc="import", unit="photo", disable=None)
+        usable = sorted(placed.photo.external_id for placed in place_photos(bar, bad))
+        left_out = bad.settle(skip=skip_bad)
+        if not usable:
+            raise ExportError(export, None, f"has no row that can be used: see {bad.listed}")
+        for name in usable:
+            target = side / "images" / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            copy(image, target)  # never a link: the photo is somebody's own
-            lines[photo.external_id] = export_line(canonical_row(row, project))
-            boxes += len(photo.boxes)
-            unlabelled += not photo.boxes
-            projects |= (row.get("projects") or {}).keys()
-        if project is not None and project not in projects:
-            known = ", ".join(sorted(projects)) or "none"
-            raise ExportError(export, None, f"no row is of project {project!r} (projects: {known})")
-        text = "".join(lines[external_id] for external_id in sorted(lines))
-        (side / "export.ndjson").write_text(text, encoding="utf-8", newline="\n")
-    return ImportSummary(len(lines), boxes, unlabelled)
+            copy(found[name], target)  # never a link: the photo is somebody's own
+        write_export(side / "export.ndjson", [rows[name] for name in usable], project)
+    return ImportSummary(
+        **count_labels([rows[name].photo for name in usable]),
+        left_out=left_out,
+        elsewhere={name: files.elsewhere[name] for name in usable if name in files.elsewhere},
+    )
+
+
+class LabelledRow(NamedTuple):
+    """A row of an export, as it came in the form of v2, and what it says."""
+
+    raw: JsonDict
+    photo: LabelledPhoto
+
+
+def read_labelled(
+    source: Path | str, rows: Iterable[tuple[int, JsonDict]], project: str | None, bad: BadRows
+) -> dict[str, LabelledRow]:
+    """Give the rows that can be used by their external ids; the others go to `bad`."""
+    names, found = PhotoNames(source), {}
+    for number, row in rows:
+        with bad.noted(number):
+            photo = parse_row(source, number, row, "first", project)
+            names.add(photo.external_id, number)
+            found[photo.external_id] = LabelledRow(row, photo)
+    return found
+
+
+def count_labels(photos: Sequence[LabelledPhoto]) -> dict[str, int]:
+    """Count photos, boxes, negatives, unlabelled photos and rejected labels, by the names of summaries."""
+    return {
+        "photos": len(photos),
+        "boxes": sum(len(photo.boxes) for photo in photos),
+        "negatives": sum(photo.labelled and not photo.boxes for photo in photos),
+        "unlabelled": sum(not photo.labelled for photo in photos),
+        "rejected": sum(photo.rejected for photo in photos),
+    }
+
+
+def write_export(path: Path, rows: Iterable[LabelledRow], project: str | None) -> None:
+    """Write one line a row, the same for every export of the same labels in the same order."""
+    lines = (export_line(canonical_row(row.raw, project)) for row in rows)
+    path.write_text("".join(lines), encoding="utf-8", newline="\n")
 
 
 def export_line(row: JsonDict) -> str:
@@ -93,8 +184,8 @@ def export_line(row: JsonDict) -> str:
 def canonical_row(row: JsonDict, project: str | None = None) -> JsonDict:
     """Keep of a v2 row what two exports of the same labels have in common.
 
-    What goes: times, signatures of addresses, people, reviews, the workflow's history, skipped labels. Labels
-    come with the benchmark's reference first, then from old to new.
+    What goes: times, signatures of addresses, people, reviews, the workflow's history, labels that were
+    skipped or rejected. Labels come with the benchmark's reference first, then from old to new.
 
     Args:
         row: a row that `parse_row` accepts.
@@ -121,8 +212,8 @@ def canonical_row(row: JsonDict, project: str | None = None) -> JsonDict:
 
 
 def _canonical_project(project: JsonDict) -> JsonDict:
-    labels = [label for label in project.get("labels") or [] if not is_skipped(label)]
-    kept = {"labels": [_canonical_label(label) for label in sorted(labels, key=_stable_order)]}
+    labels = sorted(counting_labels(project), key=_stable_order)
+    kept = {"labels": [_canonical_label(label) for label in labels]}
     return {"name": project["name"], **kept} if project.get("name") else kept
 
 
@@ -153,28 +244,3 @@ def _unsigned(address: object) -> str | None:
     except ValueError:
         return None
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
-class _Finder:
-    """Finds photos in a folder, at their external id or anywhere below it by their name."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._by_name: dict[str, list[Path]] | None = None
-
-    def find(self, external_id: str) -> Path:
-        path = self._folder / external_id
-        if path.is_file():
-            return path
-        if self._by_name is None:
-            self._by_name = defaultdict(list)
-            for found in sorted(self._folder.rglob("*")):
-                if found.is_file():
-                    self._by_name[found.name].append(found)
-        candidates = self._by_name.get(path.name, [])
-        if len(candidates) > 1:
-            places = " and ".join(str(found) for found in candidates[:2])
-            raise PhotoError(external_id, f"could be {places}: put the right one at {path}")
-        if not candidates:
-            raise PhotoError(external_id, f"is nowhere in {self._folder}: put the photo at {path}")
-        return candidates[0]

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dobble.data.annotations import read_rows
+from dobble.data.export_rows import read_rows
 from dobble.errors import ExportError, MissingInputError, OutputError, PinnedDataError, ReplaceDataError
 from dobble.files import replaced_folder
 from dobble.pinned import DATA, DATA_PIN, check_pinned

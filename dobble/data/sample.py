@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from dobble.data.names import photo_id
 from dobble.data.raw import export_line
 from dobble.data.render import photo_of_card, photo_of_table
 from dobble.data.replacement import replaced_data
@@ -147,13 +148,13 @@ def data_row(file: str, image: Pixels, names: Sequence[str], boxes: Floats, proj
     """Return a Labelbox v2 data row with one label, in the form that `canonical_row` leaves it.
 
     Args:
-        file: external id; without its extension it is the stem of all other ids.
+        file: external id; the photo's id is the stem of all other ids.
         image: [H,W,3], for its size.
         names: the symbol of each box.
         boxes: [N,4] xyxy in pixels.
         project: id of the project.
     """
-    stem = Path(file).stem
+    stem = photo_id(file)
     objects = [
         {
             "annotation_kind": "ImageBoundingBox",

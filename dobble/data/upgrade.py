@@ -28,32 +28,47 @@ def upgraded(export: Path, number: int, item: dict[str, Any]) -> dict[str, Any]:
     """
     name = item.get("External ID")
     project = str(item.get("Project Name") or "")
-    objects = [] if item.get("Skipped") else _objects(export, number, item.get("Label"))
+    objects = None if item.get("Skipped") else _objects(export, number, item.get("Label"))
     label = {
         "id": item.get("ID") or _stable_id("label", project, name),
         "label_kind": "Default",
-        "annotations": {"objects": [_upgraded_object(entry) for entry in objects]},
+        "label_details": _details(item),
+        "annotations": {"objects": [_upgraded_object(entry) for entry in objects or []]},
     }
     return {
         "data_row": {
-            "id": item.get("DataRow ID") or _stable_id("row", project, name),
+            "id": item.get("DataRow ID") or (_stable_id("row", project, name) if name else None),
             "external_id": name,
+            "global_key": item.get("Global Key"),
             "row_data": item.get("Labeled Data"),
         },
         "projects": {
-            _stable_id("project", project): {"name": project, "labels": [label] if objects else []},
+            _stable_id("project", project): {"name": project, "labels": [] if objects is None else [label]},
         },
     }
 
 
-def _objects(export: Path, number: int, label: object) -> list[Any]:
+def _objects(export: Path, number: int, label: object) -> list[Any] | None:
+    """Give what is drawn: an empty list if somebody found nothing to draw, None if nobody has looked."""
     if label in (None, "Skip", {}):
-        return []
+        return None
     if isinstance(label, dict):
-        objects = label.get("objects", [] if "classifications" in label else None)
+        objects = label.get("objects")
         if isinstance(objects, list):
             return objects
+        if objects is None and "classifications" in label:
+            return None
     raise ExportError(export, number, f"Label is {label!r:.60}, in which no objects can be found")
+
+
+def _details(item: dict[str, Any]) -> dict[str, Any]:
+    reference = bool(item.get("Is Benchmark")) or item.get("Benchmark ID") in {item.get("ID")} - {None}
+    reviews = item.get("Reviews")
+    return {
+        "created_at": item.get("Created At"),
+        "is_benchmark_reference": reference,
+        "reviews": reviews if isinstance(reviews, list) else [],
+    }
 
 
 def _upgraded_object(entry: object) -> object:
@@ -62,7 +77,7 @@ def _upgraded_object(entry: object) -> object:
     return {
         "feature_id": entry.get("featureId"),
         "feature_schema_id": entry.get("schemaId"),
-        "name": entry.get("value") or entry.get("title"),
+        "name": entry.get("title") or entry.get("value"),
         "annotation_kind": next((kind for key, kind in _KINDS.items() if key in entry), None),
         "bounding_box": entry.get("bbox"),
     }

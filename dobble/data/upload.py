@@ -12,7 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from dobble.data.labelbox import LabelboxSettings, connect, export_rows, named_errors, wait_for
-from dobble.data.names import PHOTO_SUFFIXES, PhotoNames, class_name, external_id
+from dobble.data.names import PHOTO_SUFFIXES, PhotoNames, class_name, external_id, look_alike
 from dobble.data.photos import OTHER_PICTURES, check_photo, is_heif
 from dobble.data.prelabels import digest, parts, suggest
 from dobble.errors import (
@@ -119,10 +119,13 @@ def _symbols(labels: Path | None, model: Bundle | None) -> list[str]:
         names = [class_name({"name": line}) for line in lines if line.strip() and line.strip() != BACKGROUND]
     except ValueError as error:
         raise AnnotationError(labels, str(error)) from error
-    twice = sorted({symbol for symbol in names if names.count(symbol) > 1})
-    if not names or twice:
-        problem = f"names {twice[0]!r} twice" if twice else "names no symbol: write one a line"
-        raise AnnotationError(labels, problem)
+    if not names:
+        raise AnnotationError(labels, "names no symbol: write one a line")
+    seen: dict[str, str] = {}
+    for symbol in names:
+        if (twin := seen.setdefault(look_alike(symbol), symbol)) != symbol or names.count(symbol) > 1:
+            problem = "twice" if twin == symbol else f"and {twin!a}, which looks like it"
+            raise AnnotationError(labels, f"names {symbol!a} {problem}: leave one out")
     strange = sorted(set(model.labels) - set(names)) if model else []
     if strange:
         cure = "add them, or leave the bundle out"
@@ -157,8 +160,7 @@ def _photos(folder: Path) -> tuple[list[str], int]:
         try:
             names.add(external_id(folder, number, {"external_id": photo}), number)
         except ExportError as error:
-            problem = str(error).partition(": ")[2].removesuffix(" in Labelbox")
-            raise PhotoError(folder / photo, problem) from error
+            raise PhotoError(folder / photo, error.problem.removesuffix(" in Labelbox")) from error
         check_photo(folder / photo)
     return photos, len(files) - len(photos)
 

@@ -12,14 +12,16 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from dobble.data.annotations import LabelledBox, parse_row, read_rows
+from dobble.data.annotations import LabelledBox, parse_row
 from dobble.data.assignment import SPLITS
 from dobble.data.contact_sheet import group_findings, write_sheets
 from dobble.data.deck_check import Suspicion, find_mistakes
 from dobble.data.deepchecks_suite import Outcome, Sample, data_suite
 from dobble.data.duplicates import near_duplicates
+from dobble.data.export_rows import read_rows
 from dobble.data.findings import Finding, labelbox_link, write_findings
-from dobble.data.names import photo_id
+from dobble.data.names import look_alike, photo_id
+from dobble.data.orientation import UPRIGHT, before_turn, read_turned, turn_boxes
 from dobble.data.photo_check import (
     Picture,
     check_boxes,
@@ -72,7 +74,7 @@ def validate(
     names = read_labels(voc / "labels.txt")
     split_of = {photo: name for name in SPLITS for photo in read_image_set(splits / f"{name}.txt")}
     photos = {photo: read_annotation(voc / "Annotations" / f"{photo}.xml") for photo in sorted(split_of)}
-    drawn, links = _read_export(raw / "export.ndjson")
+    drawn, links = _read_export(raw / "export.ndjson", photos, read_turned(voc))
     pictures = _read_pictures(voc / "JPEGImages", photos)
     hashes = {photo: picture.hash for photo, picture in pictures.items()}
     findings = [
@@ -116,16 +118,23 @@ def validate(
 def card_name(photo: str, split_params: SplitParams) -> str | None:
     """Find which card a photo shows by its name, if `group_pattern` has a group for that."""
     match = re.search(split_params.group_pattern, photo)
-    return match.groupdict().get("card") if match else None
+    card = match.groupdict().get("card") if match else None
+    return None if card is None else look_alike(card)
 
 
-def _read_export(export: Path) -> tuple[dict[str, tuple[LabelledBox, ...]], dict[str, str]]:
-    """Boxes as they were drawn and Labelbox's addresses, by photo id."""
+def _read_export(
+    export: Path, photos: Mapping[str, VocPhoto], turned: Mapping[str, int]
+) -> tuple[dict[str, tuple[LabelledBox, ...]], dict[str, str]]:
+    """Boxes as they were drawn, on the upright photo, and Labelbox's addresses, by photo id."""
     drawn, links = {}, {}
     for number, row in read_rows(export):
         photo = parse_row(export, number, row, "first")
-        drawn[photo_id(photo.external_id)] = photo.boxes
-        links[photo_id(photo.external_id)] = labelbox_link(row)
+        name = photo_id(photo.external_id)
+        if name in photos:
+            orientation = turned.get(name, UPRIGHT)
+            size = before_turn(orientation, (photos[name].width, photos[name].height))
+            drawn[name] = turn_boxes(photo.boxes, orientation, size)
+            links[name] = labelbox_link(row)
     return drawn, links
 
 
@@ -149,10 +158,25 @@ def _deck_findings(
 ) -> list[Finding]:
     if params.deck == "none":
         return []
-    labels = {name: without_doubles(photo, params.max_box_overlap) for name, photo in photos.items()}
+    shown = {name: photo for name, photo in photos.items() if photo.objects}
+    labels = {name: without_doubles(photo, params.max_box_overlap) for name, photo in shown.items()}
     cards = {name: card for name in photos if (card := card_name(name, split_params)) is not None}
     per_card = None if params.symbols_per_card == "auto" else params.symbols_per_card
-    return [_deck_finding(mistake) for mistake in find_mistakes(labels, cards, per_card)]
+    known = {name: card for name, card in cards.items() if name in shown}
+    mistakes = [_deck_finding(mistake) for mistake in find_mistakes(labels, known, per_card)]
+    model = {card: name for name, card in reversed(known.items())}
+    return mistakes + [
+        Finding(
+            name,
+            "error",
+            "deck empty",
+            f"is labelled as showing nothing, and named as the card of {model[card]}",
+            "draw its boxes, or rename the photo if it shows no card",
+            other=model[card],
+        )
+        for name, card in cards.items()
+        if name not in shown and card in model
+    ]
 
 
 def _deck_finding(mistake: Suspicion) -> Finding:

@@ -247,7 +247,7 @@ def _write_samples(bundle: Bundle, folder: Path, photos: list[LabelledPhoto], co
 
 
 def _different_cards(photos: list[LabelledPhoto], count: int) -> list[LabelledPhoto]:
-    by_card = {frozenset(photo.labels.tolist()): photo for photo in reversed(photos)}
+    by_card = {frozenset(photo.labels.tolist()): photo for photo in reversed(photos) if len(photo.labels)}
     return sorted(by_card.values(), key=lambda photo: photo.name)[:count]
 
 

@@ -11,6 +11,8 @@ from dobble.detector.network import decode_boxes
 
 MATCH_IOU = 0.5
 NEGATIVES_PER_POSITIVE = 3
+WEIGHT_OF_EMPTY = 8
+"""Positives for which a photo without symbols stands: about what a card's symbols match."""
 BOX_WEIGHT = 2.0
 
 
@@ -34,18 +36,21 @@ def multibox_loss(
 
     Returns:
         Box loss and class loss, each a scalar summed over anchors and divided by the number of matched ones,
-        so that the losses of a batch's parts add up to that of the batch.
+        so that the losses of a batch's parts add up to that of the batch. A photo without symbols counts as
+        one with eight matched anchors: it teaches what is background.
     """
     matched = match_anchors(boxes, anchors)
     positive = matched >= 0
     photo = torch.arange(len(boxes), device=boxes.device)[:, None].expand_as(matched)[positive]
     truth = matched[positive]
-    count = max(1, int(add_up(positive.sum())))
+    found = positive.sum(1)
+    weight = torch.where(found > 0, found, WEIGHT_OF_EMPTY)
+    count = max(1, int(add_up(weight.sum())))
     decoded = decode_boxes(deltas.float(), anchors)[positive]
     box_loss = BOX_WEIGHT * generalized_box_iou_loss(decoded, boxes[photo, truth], reduction="sum") / count
     target = torch.zeros_like(matched)
     target[positive] = labels[photo, truth]
-    chosen = positive | _hard_negatives(logits, positive)
+    chosen = positive | _hard_negatives(logits, positive, weight)
     class_loss = F.cross_entropy(logits[chosen].float(), target[chosen], reduction="sum") / count
     return box_loss, class_loss
 
@@ -66,10 +71,10 @@ def match_anchors(boxes: Tensor, anchors: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _hard_negatives(logits: Tensor, positive: Tensor) -> Tensor:
-    """The background anchors [B, A] that look least like background, three for each positive of the photo."""
+def _hard_negatives(logits: Tensor, positive: Tensor, weight: Tensor) -> Tensor:
+    """The background anchors [B, A] that look least like background, three for each of the weight [B]."""
     surprise = torch.logsumexp(logits.float(), -1) - logits[..., 0].float()
     surprise = surprise.masked_fill(positive, -1)
-    wanted = (NEGATIVES_PER_POSITIVE * positive.sum(1)).clamp(max=surprise.shape[1])
-    threshold = surprise.sort(1, descending=True)[0].gather(1, (wanted - 1).clamp(min=0)[:, None])
-    return (surprise >= threshold) & ~positive & (wanted > 0)[:, None]
+    wanted = (NEGATIVES_PER_POSITIVE * weight).clamp(max=surprise.shape[1])
+    threshold = surprise.sort(1, descending=True)[0].gather(1, wanted[:, None] - 1)
+    return (surprise >= threshold) & ~positive

@@ -32,7 +32,7 @@ def v2_row(name="a.jpg", labels=None, **changes):
 
 def v1_object(**changes):
     box = {"left": 10.5, "top": 20, "width": 30.25, "height": 40}
-    return {"featureId": "f", "schemaId": "s", "title": "Anchor!", "value": "anchor", "bbox": box, **changes}
+    return {"featureId": "f", "schemaId": "s", "title": "anchor", "value": "slug", "bbox": box, **changes}
 
 
 def v1_row(name="a.jpg", **changes):
@@ -105,7 +105,6 @@ def test_generation_and_rows_are_found_by_content(tmp_path, content, rows):
     [
         v2_row(labels=[]),
         v2_row(projects={}),
-        v2_row(labels=[v2_label()]),
         v2_row(labels=[v2_label(v2_object(), performance_details={"skipped": True})]),
         v1_row(Label={}),
         v1_row(Label="Skip"),
@@ -116,7 +115,6 @@ def test_generation_and_rows_are_found_by_content(tmp_path, content, rows):
     ids=[
         "no label",
         "no project",
-        "empty label",
         "skipped",
         "v1 empty",
         "v1 Skip",
@@ -125,9 +123,85 @@ def test_generation_and_rows_are_found_by_content(tmp_path, content, rows):
         "v1 only classified",
     ],
 )
-def test_row_without_a_label_has_no_boxes(tmp_path, row):
+def test_row_without_a_label_has_no_boxes_and_is_no_negative(tmp_path, row):
     (photo,) = read(tmp_path, ndjson(row))
-    assert photo.boxes == ()
+    assert (photo.boxes, photo.labelled) == ((), False)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [v2_row(labels=[v2_label()]), v1_row(Label={"objects": [], "classifications": []})],
+    ids=["v2", "v1"],
+)
+def test_label_without_boxes_says_that_the_photo_shows_no_symbol(tmp_path, row):
+    (photo,) = read(tmp_path, ndjson(row))
+    assert (photo.boxes, photo.labelled) == ((), True)
+
+
+def reviewed(*scores):
+    return {"created_at": "2024-01-01", "reviews": [{"score": score} for score in scores]}
+
+
+REWORK = {"p1": {"project_details": {"workflow_status": "IN_REWORK"}, "labels": [v2_label(v2_object())]}}
+
+
+@pytest.mark.parametrize(
+    ("row", "rejected"),
+    [
+        (v2_row(labels=[v2_label(v2_object(), label_details=reviewed(-1))]), 1),
+        (v2_row(labels=[v2_label(v2_object(), label_details=reviewed(1, -1))]), 0),
+        (v2_row(labels=[v2_label(v2_object(), label_details=reviewed(1))]), 0),
+        (v2_row(labels=[v2_label(v2_object(), label_details=reviewed())]), 0),
+        (v2_row(projects=REWORK), 1),
+        (v1_row(Reviews=[{"score": -1, "createdAt": "2020"}]), 1),
+        (v1_row(Reviews=[{"score": 1, "createdAt": "2020"}]), 0),
+    ],
+    ids=[
+        "rejected",
+        "one for, one against",
+        "approved",
+        "not reviewed",
+        "rework",
+        "v1 rejected",
+        "v1 approved",
+    ],
+)
+def test_label_that_a_reviewer_has_rejected_does_not_count(tmp_path, row, rejected):
+    (photo,) = read(tmp_path, ndjson(row))
+    assert (photo.labelled, len(photo.boxes), photo.rejected) == (not rejected, 1 - rejected, rejected)
+
+
+def test_of_two_labels_the_one_that_is_not_rejected_counts(tmp_path):
+    labels = [
+        v2_label(v2_object("wrong"), label_details=reviewed(-1)),
+        v2_label(v2_object("right"), label_details=reviewed(1)),
+    ]
+    (photo,) = read(tmp_path, ndjson(v2_row(labels=labels)))
+    assert [box.name for box in photo.boxes] == ["right"]
+
+
+@pytest.mark.parametrize(
+    ("given", "orientation"),
+    [("6", 6), (3, 3), ("1", 1), ("90", None), (None, None), (True, None), ("", None)],
+)
+def test_exif_orientation_is_read_where_labelbox_has_noted_it(tmp_path, given, orientation):
+    (photo,) = read(tmp_path, ndjson(v2_row(media_attributes={"exif_rotation": given})))
+    assert photo.exif_rotation == orientation
+
+
+def test_names_without_a_suffix_are_names_of_photos(tmp_path):
+    names = ["IMG_0042", "deck01.card01", "deck01.card02"]
+    assert [photo.external_id for photo in read(tmp_path, ndjson(*map(v2_row, names)))] == names
+
+
+def test_all_rows_that_cannot_be_used_are_reported_and_the_others_read(tmp_path):
+    rows = [v2_row(), box_of(width=0), v2_row("c.jpg"), v2_row("../d.jpg"), v2_row("a.jpg"), v2_row("e.jpg")]
+    export = tmp_path / "export"
+    export.write_bytes(ndjson(*rows) + b'\n{"data_row": \n')
+    errors = []
+    photos = list(read_photos(export, report=errors.append))
+    assert [photo.external_id for photo in photos] == ["a.jpg", "c.jpg", "e.jpg"]
+    assert [error.row for error in errors] == [2, 4, 5, 7]
 
 
 @pytest.mark.parametrize(
@@ -144,9 +218,19 @@ def test_class_name_is_found_and_tidied(tmp_path, entry, name):
     assert photo.boxes[0].name == name
 
 
-def test_v1_class_name_falls_back_on_the_title(tmp_path):
-    (photo,) = read(tmp_path, array(v1_row(Label={"objects": [v1_object(value="")]})))
-    assert photo.boxes[0].name == "Anchor!"
+@pytest.mark.parametrize(
+    ("title", "name"), [("Blue bird!", "Blue bird!"), ("", "blue_bird"), (None, "blue_bird")]
+)
+def test_v1_class_is_the_title_as_in_v2_and_the_slug_only_where_there_is_none(tmp_path, title, name):
+    entry = v1_object(title=title, value="blue_bird")
+    (photo,) = read(tmp_path, array(v1_row(Label={"objects": [entry]})))
+    assert photo.boxes[0].name == name
+
+
+def test_two_v1_titles_of_one_slug_stay_two_classes(tmp_path):
+    objects = [v1_object(title=title, value="bird") for title in ("Bird", "Bird!")]
+    (photo,) = read(tmp_path, array(v1_row(Label={"objects": objects})))
+    assert [box.name for box in photo.boxes] == ["Bird", "Bird!"]
 
 
 def test_missing_sizes_and_external_id_have_fallbacks(tmp_path):
@@ -203,7 +287,6 @@ REFUSED = {
     "only blank lines": (b"\n\r\n", "has no rows"),
     "cut short line": (LINE + b"\n" + ndjson(OTHER)[:-20], "row 2: is cut short or no JSON"),
     "cut short array": (array(v1_row())[:-3], "is cut short or no JSON"),
-    "UTF-16": (json.dumps([v1_row()]).encode("utf-16"), "row 1: is not UTF-8"),
     "Latin-1": (LINE + b'\n{"data_row": "\xe9"}', "row 2: is not UTF-8"),
     "nested beyond reason": (b"[" * 100_000, "is no usable JSON"),
     "other JSON": (b'{"images": [], "annotations": []}', "row 1: is neither a v1 nor a v2 row"),
@@ -212,18 +295,21 @@ REFUSED = {
     "no external id": (ndjson(v2_row(data_row={"id": "x"})), "row 1: has neither external_id nor global_key"),
     "v1 without external id": (array(v1_row(**{"External ID": None})), "row 1: has neither external_id"),
     "external id is a number": (ndjson(v2_row(data_row={"external_id": 7})), "external_id 7 is no text"),
-    "same external id": (ndjson(v2_row(), OTHER, v2_row()), "row 3: has the external id 'a.jpg' of row 1"),
+    "same external id": (
+        ndjson(v2_row(), OTHER, v2_row()),
+        "row 3: photo 'a.jpg': has the external id of row 1",
+    ),
     "ids that differ in case": (
         ndjson(v2_row(), v2_row("A.JPG")),
-        "row 2: external id 'A.JPG' cannot be told from 'a.jpg' of row 1",
+        "row 2: photo 'A.JPG': cannot be told from 'a.jpg' of row 1",
     ),
     "ids that differ in suffix": (
         ndjson(v2_row(), v2_row("a.png")),
-        "'a.png' cannot be told from 'a.jpg' of row 1",
+        "photo 'a.png': cannot be told from 'a.jpg' of row 1",
     ),
     "ids that differ in folders": (
         ndjson(v2_row("a/b.jpg"), v2_row("a--b.jpg")),
-        "'a--b.jpg' cannot be told from 'a/b.jpg' of row 1",
+        "photo 'a--b.jpg': cannot be told from 'a/b.jpg' of row 1",
     ),
     "several labels": (
         ndjson(v2_row(labels=TWO_LABELS)),
@@ -232,6 +318,10 @@ REFUSED = {
     "several projects": (
         ndjson(v2_row(projects={key: v2_row()["projects"]["p1"] for key in ("p1", "p2")})),
         "photo 'a.jpg': is labelled in the projects p1, p2",
+    ),
+    "predictions of a model run": (
+        ndjson({**v2_row(), "projects": {}, "experiments": {"e1": {"runs": {}}}}),
+        "photo 'a.jpg': has predictions of a model run only: export the project",
     ),
     "polygon": (
         ndjson(v2_row(labels=[v2_label({"name": "tree", "annotation_kind": "ImagePolygon", "polygon": []})])),
@@ -307,9 +397,8 @@ def test_export_that_cannot_be_used_is_refused_by_name(tmp_path, content, messag
         ("a .jpg", "has a space or dot at the end"),
         (" a.jpg", "has a space or dot at the end"),
         ("a.jpg.", "has a space or dot at the end"),
-        ("a", "ends with none of .bmp .jpeg .jpg"),
-        (".jpg", "ends with none of"),
-        ("a.heic", "ends with none of"),
+        (".jpg", "has nothing before its suffix"),
+        ("deck/.PNG", "has nothing before its suffix"),
         ("a.jpg/b.jpg", "has a folder that is named like a photo"),
         (f"{'a' * 200}.jpg", "is longer than 200 bytes"),
     ],

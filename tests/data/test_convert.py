@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 
 from dobble.data.annotations import LabelledBox, LabelledPhoto
-from dobble.data.convert import convert, voc_photo
+from dobble.data.convert import convert
 from dobble.data.photos import check_photo
+from dobble.data.placement import voc_photo
 from dobble.data.raw import import_export
 from dobble.data.voc import VocObject, read_annotation, read_labels
-from dobble.errors import ExportError, MissingInputError, OutputError, PhotoError
+from dobble.errors import BadRowsError, ExportError, MissingInputError, OutputError, PhotoError
 from dobble.params import ConvertParams
 
 REFUSE, FIRST = ConvertParams(several_labels="refuse"), ConvertParams(several_labels="first")
@@ -111,10 +112,12 @@ def test_voc_has_the_photos_bytes_and_boxes_in_whole_pixels(raw, tmp_path):
     assert read_labels(tmp_path / "voc" / "labels.txt") == ["anchor", "clock", "tree"]
     assert asdict(summary) == {
         "photos": 3,
+        "negatives": 0,
         "boxes": 4,
         "clipped": 1,
         "left_out": 1,
         "classes": {"anchor": 2, "clock": 1, "tree": 1},
+        "turned": {},
     }
     assert json.loads(files["summary.json"]) == asdict(summary)
 
@@ -140,7 +143,7 @@ def test_second_conversion_gives_the_same_bytes(raw, tmp_path):
 )
 def test_box_becomes_the_pixels_that_it_touches(box, expected):
     photo = LabelledPhoto("a.jpg", 40, 30, (LabelledBox("tree", *box),), 1)
-    assert voc_photo(photo, (40, 30)).objects == (VocObject("tree", *expected),)
+    assert voc_photo(photo, "a.jpg", (40, 30)).objects == (VocObject("tree", *expected),)
 
 
 @pytest.mark.parametrize(
@@ -148,10 +151,8 @@ def test_box_becomes_the_pixels_that_it_touches(box, expected):
 )
 def test_box_with_less_than_a_pixel_inside_is_refused(box):
     photo = LabelledPhoto("a.jpg", 40, 30, (LabelledBox("tree", *box),), 7)
-    with pytest.raises(
-        PhotoError, match=r"row 7: the box of 'tree', .* has less than a pixel inside 40 x 30"
-    ):
-        voc_photo(photo, (40, 30))
+    with pytest.raises(PhotoError, match=r"the box of 'tree', .* has less than a pixel inside 40 x 30"):
+        voc_photo(photo, "a.jpg", (40, 30))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -165,12 +166,11 @@ def test_size_is_that_of_the_photo_as_opencv_shows_it(tmp_path, orientation, suf
     assert (width, height) == ((30, 40) if orientation >= 5 else (40, 30))
 
 
-@pytest.mark.parametrize("size", [(30, 40), None])
-def test_turned_photo_keeps_its_bytes_and_has_its_upright_size(tmp_path, size):
+def test_turned_photo_keeps_its_bytes_and_has_its_upright_size(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     path = draw(tmp_path / "data" / "images" / "a.jpg", exif=exif)
-    raw_data(tmp_path / "data", [v2_row("a.jpg", [("tree", 0, 0, 30, 40)], size)])
+    raw_data(tmp_path / "data", [v2_row("a.jpg", [("tree", 0, 0, 30, 40)], (30, 40))])
     convert(tmp_path / "data", tmp_path / "voc", REFUSE)
     photo = read_annotation(tmp_path / "voc" / "Annotations" / "a.xml")
     assert (photo.width, photo.height) == (30, 40)
@@ -183,34 +183,83 @@ def turned(path):
     draw(path, exif=exif)
 
 
+def turned_by_xmp(path):
+    orientation = b'<rdf:Description tiff:Orientation="6"/>'
+    draw(path, xmp=b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF>' + orientation + b"</rdf:RDF></x:xmpmeta>")
+
+
 def cut(path):
     path.write_bytes(path.read_bytes()[:-40])
+
+
+def test_photo_labelled_as_empty_is_kept_without_objects(tmp_path):
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        draw(tmp_path / "data" / "images" / name)
+    empty, unlabelled = v2_row("b.jpg", [("tree", 0, 0, 9, 9)]), v2_row("c.jpg", [])
+    empty["projects"]["p"]["labels"][0]["annotations"]["objects"] = []
+    raw_data(tmp_path / "data", [v2_row("a.jpg", [("tree", 0, 0, 9, 9)]), empty, unlabelled])
+    summary = convert(tmp_path / "data", tmp_path / "voc", REFUSE)
+    assert (summary.photos, summary.negatives, summary.left_out) == (2, 1, 1)
+    assert read_annotation(tmp_path / "voc" / "Annotations" / "b.xml").objects == ()
+    assert (tmp_path / "voc" / "JPEGImages" / "b.jpg").is_file()
+
+
+def test_photo_named_without_a_suffix_gets_that_of_its_format(tmp_path):
+    for name in ("deck01.card01", "deck01.card02"):
+        draw(tmp_path / "data" / "images" / f"{name}.png").rename(tmp_path / "data" / "images" / name)
+    raw_data(tmp_path / "data", [v2_row(f"deck01.card0{n}", [("tree", 0, 0, 9, 9)]) for n in (1, 2)])
+    convert(tmp_path / "data", tmp_path / "voc", REFUSE)
+    files = sorted(path.name for path in (tmp_path / "voc" / "JPEGImages").iterdir())
+    assert files == ["deck01.card01.png", "deck01.card02.png"]
+    photo = read_annotation(tmp_path / "voc" / "Annotations" / "deck01.card01.xml")
+    assert (photo.filename, photo.photo_id) == ("deck01.card01.png", "deck01.card01")
+
+
+ALIKE = {
+    "case": "red fox",
+    "non-breaking space": "Red\u00a0fox",
+    "zero-width space": "Red fox\u200b",
+    "underscore": "Red_fox",
+    "full width": "\uff32ed fox",
+}
+
+
+@pytest.mark.parametrize("twin", ALIKE.values(), ids=ALIKE.keys())
+def test_labels_that_look_alike_are_told_or_merged(tmp_path, twin):
+    names = ["Red fox", "Red fox", twin]
+    rows = [v2_row(f"{n}.jpg", [(name, 0, 0, 9, 9)]) for n, name in enumerate(names)]
+    for entry in rows:
+        draw(tmp_path / "data" / "images" / entry["data_row"]["id"])
+    raw_data(tmp_path / "data", rows)
+    with pytest.raises(ExportError, match=r"set convert\.similar_labels to merge") as caught:
+        convert(tmp_path / "data", tmp_path / "voc", REFUSE)
+    assert f"'Red fox' (2) and {twin!a} (1)" in str(caught.value)
+    merged = ConvertParams(several_labels="refuse", similar_labels="merge")
+    assert convert(tmp_path / "data", tmp_path / "voc", merged).classes == {"Red fox": 3}
 
 
 @pytest.mark.parametrize(
     ("name", "damage", "message"),
     [
-        (
-            "a.jpg",
-            turned,
-            "labelled as 40 x 30 pixels (row 1) before EXIF turns it upright to 30 x 40: remove the",
-        ),
-        ("a.webp", turned, "has an EXIF orientation, which not all programs heed in a WEBP file"),
-        ("a.jpg", lambda path: draw(path, (41, 30)), "labelled as 40 x 30 pixels (row 1) but has 41 x 30"),
+        ("a.webp", turned, "has an EXIF or XMP orientation that not all programs heed"),
+        ("a.jpg", turned_by_xmp, "has an EXIF or XMP orientation that not all programs heed"),
+        ("a.jpg", lambda path: draw(path, (41, 30)), "was labelled as 40 x 30 pixels, and has 41 x 30"),
         ("a.jpg", lambda path: path.unlink(), "is missing: put the photo there"),
         ("a.jpg", lambda path: path.write_bytes(b""), "is no JPEG, PNG, WebP, BMP or TIFF picture"),
-        *[(f"a.{suffix}", cut, "a." + suffix) for suffix in ("jpg", "png", "webp", "bmp", "tif")],
+        *[(f"a.{suffix}", cut, "is cut short or damaged") for suffix in ("jpg", "png", "webp", "bmp", "tif")],
     ],
 )
 def test_photo_that_is_not_what_was_labelled_is_refused_by_name(tmp_path, name, damage, message):
     path = draw(tmp_path / "data" / "images" / name)
     damage(path)
     raw_data(tmp_path / "data", [v2_row(name, [("tree", 0, 0, 9, 9)])])
-    with pytest.raises(PhotoError) as caught:
+    with pytest.raises(BadRowsError) as caught:
         convert(tmp_path / "data", tmp_path / "voc", REFUSE)
-    assert str(caught.value).startswith(f"{path}: ")
-    assert message in str(caught.value)
+    ((number, photo, problem),) = caught.value.problems
+    assert (number, photo) == (1, name)
+    assert message in problem
     assert not (tmp_path / "voc").exists()
+    assert name in (tmp_path / "voc-problems.csv").read_text()
 
 
 def test_several_labels_are_refused_or_the_first_counts(tmp_path):
@@ -219,14 +268,14 @@ def test_several_labels_are_refused_or_the_first_counts(tmp_path):
     labels = entry["projects"]["p"]["labels"]
     labels.append(v2_row("", [("clock", 0, 0, 9, 9)])["projects"]["p"]["labels"][0])
     raw_data(tmp_path / "data", [entry])
-    with pytest.raises(ExportError, match=r"photo 'a\.jpg': has 2 labels"):
+    with pytest.raises(BadRowsError, match=r"a\.jpg +has 2 labels"):
         convert(tmp_path / "data", tmp_path / "voc", REFUSE)
     assert convert(tmp_path / "data", tmp_path / "voc", FIRST).classes == {"tree": 1}
 
 
 def test_data_without_a_label_are_refused(tmp_path):
     raw_data(tmp_path / "data", [v2_row("a.jpg", [])])
-    with pytest.raises(ExportError, match="none of the 1 photos is labelled"):
+    with pytest.raises(ExportError, match="none of the 1 photos has a box"):
         convert(tmp_path / "data", tmp_path / "voc", REFUSE)
 
 

@@ -20,8 +20,8 @@ from dobble.data.fetch import FetchSummary, fetch
 from dobble.data.labelbox import LabelboxSettings
 from dobble.errors import (
     ApiKeyError,
+    BadRowsError,
     EmptyProjectError,
-    ExportError,
     ExportFailedError,
     ExportUnfinishedError,
     LabelboxError,
@@ -55,7 +55,8 @@ def fetched(standin, tmp_path):
 
 def test_a_project_becomes_an_export_and_its_photos_byte_for_byte(standin, tmp_path):
     done = fetch("project1", tmp_path / "data", quick(standin))
-    assert done == FetchSummary(photos=3, boxes=3, unlabelled=1, downloaded=3)
+    counts = {"photos": 3, "boxes": 3, "negatives": 1, "unlabelled": 0, "rejected": 0}
+    assert done == FetchSummary(**counts, left_out=(), downloaded=3)
     files = snapshot(tmp_path / "data")
     assert set(files) == {"export.ndjson", *(f"images/{name}" for name in PHOTOS)}
     assert all(files[f"images/{name}"] == content for name, (content, _) in PHOTOS.items())
@@ -231,11 +232,7 @@ def test_a_whole_export_that_has_expired_is_asked_for_again(standin, tmp_path):
         ("chunk", Fault(403, b"expired"), ExportFailedError, "cannot be downloaded, 3 times: 403 Forbidden"),
         ("chunk", LOST, ExportFailedError, "cannot be downloaded, 3 times: connection lost"),
         ("photo", Fault(403), PhotoError, r"card.*: 127\.0\.0\.1:\d+ refuses it"),
-        ("photo", Fault(404), PhotoError, r"card.*: cannot be had from 127\.0\.0\.1:\d+ \(404 Not Found\)"),
-        ("photo", CUT, PhotoError, r"card.*: does not arrive whole .*cut short, 3 times"),
         ("photo", LOST, UnreachableError, r"card.*does not give the photo \(connection lost, 3 times\)"),
-        ("photo", Fault(200, b"<html>"), PhotoError, r"card.*: is no JPEG, PNG, WebP, BMP or TIFF picture"),
-        ("photo", Fault(200, picture(0)[:-200]), PhotoError, r"card.*: is cut short or damaged"),
     ],
 )
 def test_what_does_not_pass_is_one_line_and_the_earlier_data_stays(
@@ -250,6 +247,37 @@ def test_what_does_not_pass_is_one_line_and_the_earlier_data_stays(
     assert snapshot(tmp_path / "data") == {"export.ndjson": b"the earlier one"}
     assert "lbox" not in capfd.readouterr().err
     assert not [record for record in caplog.records if record.name.startswith(("labelbox", "lbox"))]
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (Fault(404), r"cannot be had from 127\.0\.0\.1:\d+ \(404 Not Found\)"),
+        (CUT, r"does not arrive whole .*cut short, 3 times"),
+        (Fault(200, b"<html>"), r"is no JPEG, PNG, WebP, BMP or TIFF picture"),
+        (Fault(200, picture(0)[:-200]), r"is cut short or damaged"),
+    ],
+)
+def test_all_photos_that_cannot_be_had_are_named_and_the_earlier_data_stays(
+    standin, tmp_path, fault, message
+):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/export.ndjson").write_text("the earlier one")
+    standin.fail("photo", fault, times=50)
+    with pytest.raises(BadRowsError, match=message) as raised:
+        fetch("project1", tmp_path / "data", quick(standin), replace=True)
+    assert {problem.photo for problem in raised.value.problems} == set(PHOTOS)
+    assert "Signature" not in str(raised.value)
+    assert snapshot(tmp_path / "data") == {"export.ndjson": b"the earlier one"}
+
+
+def test_photos_that_cannot_be_had_are_left_out_by_name_if_asked(standin, tmp_path):
+    standin.fail("photo", Fault(404), times=1)
+    done = fetch("project1", tmp_path / "data", quick(standin), skip_bad=True)
+    ((_, lost, problem),) = done.left_out
+    assert "404 Not Found" in problem
+    kept = {f"images/{name}" for name in PHOTOS if name != lost}
+    assert set(snapshot(tmp_path / "data")) == {"export.ndjson", *kept}
 
 
 def test_a_key_that_is_none_is_named(standin, tmp_path):
@@ -291,12 +319,14 @@ def test_the_sdk_leaves_no_temporary_file_behind(standin, tmp_path, monkeypatch)
     [
         ({"row_data": "gs://bucket/photo.jpg"}, "has no http address to download it from"),
         ({"external_id": "../photo.jpg"}, "leaves its folder"),
-        ({"external_id": "deck00_card00.jpg"}, "has the external id .* of row"),
+        ({"external_id": "deck00_card00.jpg"}, r"has the external id of row \d"),
     ],
 )
 def test_a_row_that_cannot_be_used_is_named(standin, tmp_path, change, message):
     standin.rows["row2"].update(change)
-    with pytest.raises(ExportError, match=rf"^export of project project1, row \d: [^\n]*{message}"):
+    with pytest.raises(
+        BadRowsError, match=rf"^export of project project1: 1 row cannot.*\n  row \d .*{message}"
+    ):
         fetch("project1", tmp_path / "data", quick(standin))
 
 

@@ -1,5 +1,6 @@
 """Exports and folders of photos to raw data."""
 
+import csv
 import json
 
 import numpy as np
@@ -7,13 +8,13 @@ import pytest
 from PIL import Image
 
 from dobble.data.raw import ImportSummary, canonical_row, import_export
-from dobble.errors import ExportError, MissingInputError, OutputError, PhotoError
+from dobble.errors import BadRowsError, ExportError, MissingInputError, OutputError
 
 BOX = {"left": 2, "top": 3, "width": 10, "height": 12}
 OBJECT = {"name": "anchor", "feature_id": "f", "annotation_kind": "ImageBoundingBox", "bounding_box": BOX}
 
 
-def row(name, signature="1", **changes):
+def row(name, signature="1", boxes=(OBJECT,), **changes):
     return {
         "data_row": {
             "id": f"id-{name}",
@@ -34,7 +35,7 @@ def row(name, signature="1", **changes):
                         "version": "1.0.0",
                         "label_details": {"created_at": "2024-01-01", "updated_at": signature, "reviews": []},
                         "performance_details": {"seconds_to_create": int(signature), "skipped": False},
-                        "annotations": {"objects": [OBJECT], "classifications": [], "relationships": []},
+                        "annotations": {"objects": list(boxes), "classifications": [], "relationships": []},
                     }
                 ],
                 "project_details": {"workflow_history": [{"created_at": signature}]},
@@ -73,7 +74,9 @@ def snapshot(folder):
 
 
 def test_photos_arrive_byte_for_byte_beside_a_sorted_export(given):
-    assert run(given) == ImportSummary(photos=2, boxes=2, unlabelled=0)
+    assert run(given) == ImportSummary(
+        photos=2, boxes=2, negatives=0, unlabelled=0, rejected=0, left_out=(), elsewhere={}
+    )
     files = snapshot(given / "data")
     assert set(files) == {"export.ndjson", "images/b.jpg", "images/deck/a.png"}
     for name in ("b.jpg", "deck/a.png"):
@@ -150,10 +153,9 @@ def test_canonical_labels_begin_with_the_reference_and_leave_out_the_skipped():
 def test_second_label_of_another_form_is_refused_by_name(given):
     labels = [*row("b.jpg")["projects"]["p1"]["labels"], {"id": "m", "annotations": {"objects": [3]}}]
     write(given, row("b.jpg", projects={"p1": {"labels": labels}}))
-    with pytest.raises(
-        ExportError, match=r"row 1: photo 'b\.jpg': objects holds something that is no object"
-    ):
+    with pytest.raises(BadRowsError) as caught:
         run(given)
+    assert caught.value.problems == ((1, "b.jpg", "objects holds something that is no object"),)
 
 
 def test_chosen_project_is_the_only_one_kept(given):
@@ -171,15 +173,17 @@ def test_unknown_project_is_refused_with_the_known_ones(given):
 
 def test_photo_is_found_by_its_last_part_alone(given):
     (given / "photos" / "deck" / "a.png").rename(given / "photos" / "a.png")
-    assert run(given).photos == 2
+    summary = run(given)
+    assert summary.elsewhere == {"deck/a.png": given / "photos" / "a.png"}
+    assert "deck/a.png" in summary.notes[0]
     assert (given / "data" / "images" / "deck" / "a.png").is_file()
 
 
-def test_photo_that_could_be_two_is_refused(given):
+def test_photo_of_another_folder_is_not_taken(given):
     draw(given / "photos" / "x" / "a.png")
     draw(given / "photos" / "y" / "a.png")
     (given / "photos" / "deck" / "a.png").unlink()
-    with pytest.raises(PhotoError, match=r"deck/a\.png: could be .*x/a\.png and .*y/a\.png"):
+    with pytest.raises(BadRowsError, match=r"deck/a\.png +is nowhere in"):
         run(given)
 
 
@@ -211,13 +215,13 @@ def huge(path):
 @pytest.mark.parametrize(
     ("name", "damage", "message"),
     [
-        ("b.jpg", cut, "b.jpg: is cut short or damaged"),
-        ("b.jpg", cut_the_end, "b.jpg: is cut short or damaged"),
-        ("deck/a.png", cut, "a.png: is cut short or damaged"),
-        ("deck/a.png", cut_the_end, "a.png: is cut short or damaged"),
-        ("b.jpg", other, "b.jpg: is no JPEG, PNG, WebP, BMP or TIFF picture"),
+        ("b.jpg", cut, "is cut short or damaged"),
+        ("b.jpg", cut_the_end, "is cut short or damaged"),
+        ("deck/a.png", cut, "is cut short or damaged"),
+        ("deck/a.png", cut_the_end, "is cut short or damaged"),
+        ("b.jpg", other, "is no JPEG, PNG, WebP, BMP or TIFF picture"),
         ("b.jpg", huge, "megapixels: scale it down"),
-        ("b.jpg", lambda path: path.unlink(), "b.jpg: is nowhere in"),
+        ("b.jpg", lambda path: path.unlink(), "is nowhere in"),
     ],
     ids=[
         "cut JPEG",
@@ -235,16 +239,99 @@ def test_photo_that_cannot_be_used_is_named_and_earlier_data_stay(given, name, d
     (given / "photos" / name).rename(given / "kept")
     (given / "photos" / name).write_bytes((given / "kept").read_bytes())
     damage(given / "photos" / name)
-    with pytest.raises(PhotoError) as caught:
+    with pytest.raises(BadRowsError) as caught:
         run(given, replace=True)
-    assert message in str(caught.value)
+    ((_, photo, problem),) = caught.value.problems
+    assert photo == name
+    assert message in problem
     assert snapshot(given / "data") == before
-    assert sorted(path.name for path in given.iterdir()) == ["data", "export.ndjson", "kept", "photos"]
+    left = ["data", "data-problems.csv", "export.ndjson", "kept", "photos"]
+    assert sorted(path.name for path in given.iterdir()) == left
+
+
+def test_all_rows_with_problems_are_told_at_once_in_a_table_and_a_file(given):
+    cut(given / "photos" / "deck" / "a.png")
+    flat = {**OBJECT, "bounding_box": {**BOX, "height": 0}}
+    outside = {**OBJECT, "bounding_box": {**BOX, "left": 99}}
+    drawn = {"kind": {**OBJECT, "annotation_kind": "ImagePolygon"}, "flat": flat, "outside": outside}
+    for name in drawn:
+        draw(given / "photos" / f"{name}.jpg")
+    write(
+        given,
+        row("deck/a.png"),
+        row("b.jpg"),
+        *(row(f"{name}.jpg", boxes=[box]) for name, box in drawn.items()),
+    )
+    with (given / "export.ndjson").open("a") as stream:
+        stream.write('{"data_row"')
+    with pytest.raises(BadRowsError) as caught:
+        run(given)
+    assert [(number, photo) for number, photo, _ in caught.value.problems] == [
+        (1, "deck/a.png"),
+        (3, "kind.jpg"),
+        (4, "flat.jpg"),
+        (5, "outside.jpg"),
+        (6, ""),
+    ]
+    first, *table = str(caught.value).splitlines()
+    assert "5 rows cannot be used" in first
+    assert "--skip-bad" in first
+    assert [line.split()[:2] for line in table] == [["row", str(number)] for number in (1, 3, 4, 5, 6)]
+    listed = list(csv.DictReader((given / "data-problems.csv").open(newline="")))
+    assert [(entry["row"], entry["photo"]) for entry in listed] == [
+        (str(number), photo) for number, photo, _ in caught.value.problems
+    ]
+    assert not (given / "data").exists()
+
+
+def test_rows_with_problems_are_left_out_by_name_if_asked(given):
+    cut(given / "photos" / "deck" / "a.png")
+    summary = run(given, skip_bad=True)
+    assert (summary.photos, [photo for _, photo, _ in summary.left_out]) == (1, ["deck/a.png"])
+    assert any("deck/a.png" in line for line in summary.notes)
+    assert set(snapshot(given / "data")) == {"export.ndjson", "images/b.jpg"}
+    assert "deck/a.png" not in (given / "data" / "export.ndjson").read_text()
+    draw(given / "photos" / "deck" / "a.png")
+    assert run(given, replace=True).photos == 2
+    assert not (given / "data-problems.csv").exists()
+
+
+def test_nothing_is_written_if_no_row_can_be_used(given):
+    write(given, row("nowhere.jpg"))
+    with pytest.raises(ExportError, match="has no row that can be used"):
+        run(given, skip_bad=True)
+    assert not (given / "data").exists()
+
+
+def test_more_problems_than_fit_are_counted(given):
+    write(given, *(row(f"{number}.jpg") for number in range(25)))
+    with pytest.raises(BadRowsError, match=r"… and 5 more$"):
+        run(given)
+
+
+def test_photos_with_nothing_on_them_and_rejected_labels_are_counted(given):
+    rejected = row("deck/a.png")
+    rejected["projects"]["p1"]["labels"][0]["label_details"]["reviews"] = [{"score": -1}]
+    write(given, row("b.jpg", boxes=[]), rejected)
+    summary = run(given)
+    assert (summary.negatives, summary.unlabelled, summary.rejected) == (1, 1, 1)
+    first, second = map(json.loads, (given / "data" / "export.ndjson").read_text().splitlines())
+    assert len(first["projects"]["p1"]["labels"]) == 1
+    assert second["projects"]["p1"]["labels"] == []
+
+
+def test_rows_of_one_data_row_are_labels_of_one_photo(given):
+    other = row("b.jpg")
+    other["projects"]["p1"]["labels"][0]["id"] = "m"
+    write(given, row("b.jpg"), row("deck/a.png"), other, row("b.jpg"))
+    assert run(given).photos == 2
+    first, _ = map(json.loads, (given / "data" / "export.ndjson").read_text().splitlines())
+    assert [label["id"] for label in first["projects"]["p1"]["labels"]] == ["l", "m"]
 
 
 def test_external_id_never_leads_out_of_the_data(given):
     write(given, row("../../outside.jpg"))
-    with pytest.raises(ExportError, match="leaves its folder"):
+    with pytest.raises(BadRowsError, match="leaves its folder"):
         run(given)
     assert not (given / "data").exists()
 

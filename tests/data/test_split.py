@@ -60,6 +60,36 @@ def write_voc(folder, photos):
     return folder
 
 
+def test_photos_without_symbols_are_shared_out_with_their_group_or_train(tmp_path):
+    photos = photos_of(3, order=2) | {
+        "deck00_card99": frozenset(),
+        "deck07_card00": frozenset(),
+        "empty table": frozenset(),
+    }
+    summary = split(write_voc(tmp_path / "voc", photos), tmp_path / "splits", params())
+    of = {photo: name for name in SPLITS for photo in read_image_set(tmp_path / "splits" / f"{name}.txt")}
+    assert set(of) == set(photos)
+    assert of["deck00_card99"] == of["deck00_card00"]
+    assert (of["deck07_card00"], of["empty table"]) == ("train", "train")
+    assert sum(summary.photos.values()) == len(photos)
+
+
+@pytest.mark.parametrize("by", ["deck", "card"])
+def test_groups_whose_names_look_alike_are_told_or_merged(tmp_path, by):
+    photos = photos_of(4, order=2)
+    twin = {"deck": "deck1_card01", "card": "deck03_card1"}[by]
+    photos[twin] = photos["deck01_card01"]
+    voc = write_voc(tmp_path / "voc", photos)
+    with pytest.raises(
+        SplitError, match=rf"names of {by}s look alike \('01' and '1'\).*similar_groups to merge"
+    ):
+        split(voc, tmp_path / "splits", params(by))
+    merged = params(by).model_copy(update={"similar_groups": "merge"})
+    split(voc, tmp_path / "splits", merged)
+    groups = json.loads((tmp_path / "splits" / "splits.json").read_text())["groups"]
+    assert groups[twin] == groups["deck01_card01"] == "01"
+
+
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize(
     ("by", "decks", "expected"),

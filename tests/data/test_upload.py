@@ -1,6 +1,7 @@
 """Folders of photos, by the real SDK over HTTP, to projects; the server at the other end is a stand-in."""
 
 import hashlib
+import io
 import json
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from labelbox_fixtures import picture, quick
 from labelbox_standin import BUSY, LOST, Fault, LabelboxStandIn
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
 from dobble.data.annotations import read_photos
 from dobble.data.fetch import fetch
@@ -151,6 +153,22 @@ def test_detections_are_suggested_where_the_model_sees_them(standin, folder, bun
     assert len({line["uuid"] for line in sent["lines"]}) == 6
 
 
+def test_boxes_are_suggested_in_the_pixels_that_labelbox_shows_of_a_photo_that_exif_turns(
+    standin, tmp_path, bundle
+):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    (tmp_path / "photos").mkdir()
+    Image.open(io.BytesIO(picture(0))).save(tmp_path / "photos" / "a.jpg", exif=exif)
+    upload(tmp_path / "photos", "new deck", bundle=bundle, settings=quick(standin))
+    (sent,) = standin.projects["project1"]["imports"].values()
+    # The model reads the photo upright: upper left for it is lower right where EXIF is not heeded.
+    assert [(line["name"], line["bbox"]) for line in sent["lines"]] == [
+        ("anchor", {"left": 20.0, "top": 15.0, "width": 20.0, "height": 15.0}),
+        ("bird", {"left": 0.0, "top": 0.0, "width": 20.0, "height": 15.0}),
+    ]
+
+
 def test_suggestions_that_a_person_accepts_come_back_as_labels(standin, folder, bundle, tmp_path):
     done = upload(folder, "new deck", bundle=bundle, settings=quick(standin))
     before = fetch(done.project, tmp_path / "data", quick(standin))
@@ -238,6 +256,7 @@ def test_refused_photos_and_boxes_are_named(standin, folder, bundle):
     ("text", "message"),
     [
         (b"anchor\nanchor\n", "names 'anchor' twice"),
+        (b"anchor\nred fox\nRed_fox\n", "names 'Red_fox' and 'red fox', which looks like it"),
         (b"\n \n", "names no symbol"),
         (b"anch\xe9\n", "cannot be read as UTF-8 text"),
         (b"anchor\nBackground\n", "is what no symbol is called"),

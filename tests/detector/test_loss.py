@@ -125,14 +125,31 @@ def test_losses_are_shares_of_all_matched_anchors_of_the_batch():
     assert float(class_loss) == pytest.approx(sum(-math.log(value) for value in right) / 3, rel=1e-5)
 
 
-def test_photo_without_symbols_costs_nothing_and_breaks_nothing():
-    logits, deltas = torch.randn(1, 5, 3, requires_grad=True), torch.randn(1, 5, 4, requires_grad=True)
-    losses = multibox_loss(
+def test_photo_without_symbols_teaches_what_is_background():
+    odds = torch.tensor([1.0, 3, 7, 1, 9])  # of a symbol against the background, in two classes
+    logits = torch.stack([torch.zeros(5), (odds / 2).log(), (odds / 2).log()], 1)[None].requires_grad_()
+    deltas = torch.randn(1, 5, 4, requires_grad=True)
+    box_loss, class_loss = multibox_loss(
         logits, deltas, torch.zeros(1, 2, 4), torch.zeros(1, 2, dtype=torch.int64), ANCHORS
     )
-    assert [float(loss.detach()) for loss in losses] == [0, 0]
-    torch.autograd.backward(sum(losses))
-    assert torch.equal(logits.grad, torch.zeros_like(logits))
+    assert float(box_loss.detach()) == 0
+    # All five anchors are background, log(1 + odds) each, and the photo stands for eight matched anchors.
+    assert float(class_loss.detach()) == pytest.approx(math.log(2 * 4 * 8 * 2 * 10) / 8, rel=1e-5)
+    torch.autograd.backward(box_loss + class_loss)
+    assert (logits.grad[..., 0] < 0).all()
+    assert torch.equal(deltas.grad, torch.zeros_like(deltas))
+
+
+def test_photo_without_symbols_weighs_as_one_with_eight_matched_anchors():
+    anchors = torch.tensor([[x / 40, 0.0, x / 40 + 0.025, 0.025] for x in range(40)])
+    full, empty = [[0.0, 0.0, 0.025, 0.025]], [NOTHING]
+    logits = torch.zeros(2, 40, 2)
+    logits[..., 1] = torch.arange(40) * 1e-5  # no two anchors alike, and each as good as a coin's toss
+    _, class_loss = multibox_loss(
+        logits, torch.zeros(2, 40, 4), boxes(full, empty), torch.tensor([[1], [0]]), anchors
+    )
+    # log(2) for each of 1 + 3 and of 3 * 8 anchors, over 1 + 8 matched ones.
+    assert float(class_loss) == pytest.approx((4 + 24) * math.log(2) / 9, rel=1e-3)
 
 
 def test_loss_pulls_the_boxes_and_the_classes_of_matched_anchors():
