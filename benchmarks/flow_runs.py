@@ -72,7 +72,7 @@ def leavings(runs: int, kept: int) -> tuple[int, list[int]]:
     before, sizes = processes(), []
     for _ in range(runs):
         timed([sys.executable, "-m", "flows", "training"])
-        forget_old_runs(DATABASE.parent, kept)
+        forget_old_runs(DATABASE, kept)
         sizes.append(sum(path.stat().st_size for path in DATABASE.parent.glob("prefect.db*")))
     return len(processes() - before), sizes
 

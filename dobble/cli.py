@@ -1,8 +1,6 @@
 """The command line: each stage as a verb, the sources of data, and playing."""
 
 import json
-import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,12 +10,10 @@ from dobble.cli_device import app as device_app
 from dobble.cli_models import app as models_app
 from dobble.cli_photographs import app as photographs_app
 from dobble.cli_remote import app as remote_app
+from dobble.command_line import run
 from dobble.env import let_waiting_threads_sleep, torchrun_place
-from dobble.errors import DobbleError, MissingInputError, ParameterError
+from dobble.errors import MissingInputError, ParameterError
 from dobble.held_output import held_output
-from dobble.project_root import enter_project
-from dobble.retries import passes
-from jetson.errors import JetsonError
 
 DATA, BUILD = Path("data"), Path("build")
 VOC, SPLITS, TRAINED, BUNDLE = BUILD / "voc", BUILD / "splits", BUILD / "train", BUILD / "bundle"
@@ -272,12 +268,4 @@ app.add_typer(photographs_app)
 
 def main() -> None:
     """Run the command line; a failure is one line and exit code 1, or 75 (EX_TEMPFAIL) if it may pass."""
-    try:
-        enter_project(app)
-        app()
-    except (DobbleError, JetsonError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(os.EX_TEMPFAIL if passes(error) else 1)
-    except OSError as error:
-        # What no stage could name better, such as an input that may not be read
-        sys.exit(f"error: {error.filename or 'the system'}: {error.strerror or error}")
+    run(app)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 LABELBOX_API_KEY = "LABELBOX_API_KEY"
 LABELBOX_ENDPOINT = "DOBBLE_LABELBOX_ENDPOINT"
 STACK = "DOBBLE_STACK"
+DEBUG = "DOBBLE_DEBUG"
 # What a work pool's job for a stage is told: where to clone from, and what to check out
 REPOSITORY, REVISION = "DOBBLE_REPOSITORY", "DOBBLE_REVISION"
 # Where the installed command was called, told to the code of the project's folder that takes over
@@ -34,6 +35,11 @@ def labelbox_api_key() -> str:
 def labelbox_endpoint() -> str:
     """Give the address of Labelbox's GraphQL API."""
     return os.environ.get(LABELBOX_ENDPOINT, "").strip() or _LABELBOX_GRAPHQL
+
+
+def debugging() -> bool:
+    """Whether a failure is to say where in the code it came from; `--debug` sets it."""
+    return bool(os.environ.get(DEBUG))
 
 
 def chosen_stack() -> str | None:

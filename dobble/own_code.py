@@ -21,7 +21,7 @@ def run_own_code(root: Path = Path()) -> None:
     """
     for package in _PACKAGES:
         own, found = root / package / "__init__.py", find_spec(package)
-        running = found and found.origin
+        running = found.origin if found else None
         if not own.is_file() or (running and own.samefile(running)):
             continue
         if sys.modules["__main__"].__spec__ is None:  # a script, not `python -m`

@@ -1,6 +1,5 @@
 """Runs flows from the command line: `python -m flows --help`."""
 
-import os
 import sys
 from enum import StrEnum
 from importlib import import_module
@@ -9,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from dobble.errors import DobbleError, ParameterError
-from dobble.project_root import enter_project
-from flows.history import forget_old_runs
+from dobble.command_line import run
+from dobble.errors import ParameterError
 
 app = typer.Typer(
     help="Runs a flow here and now; it shows in the pages of `make ui` if they are up.",
@@ -118,21 +116,14 @@ def _checked(kind: _Kind, given: dict[str, object]) -> object:
 
 
 def _run(name: str, *arguments: object) -> None:
-    if "PREFECT_API_URL" not in os.environ:
-        from flows.temporary_server import LeashedServer  # noqa: PLC0415 - takes seconds
+    from flows.here import run_flow  # noqa: PLC0415 - takes seconds
 
-        LeashedServer()
-        forget_old_runs(Path(os.environ["PREFECT_HOME"]))
-    getattr(import_module(f"flows.{name}"), name)(*arguments)
+    run_flow(getattr(import_module(f"flows.{name}"), name), *arguments)
 
 
 def main() -> None:
-    """Run the command line; a failure that the user can mend is one line and exit code 1."""
-    try:
-        enter_project(app)
-        app()
-    except DobbleError as error:
-        sys.exit(f"error: {error}")
+    """Run the command line."""
+    run(app)
 
 
 if __name__ == "__main__":

@@ -22,14 +22,13 @@ PRAGMA wal_checkpoint(TRUNCATE);
 """
 
 
-def forget_old_runs(home: Path, kept: int = KEPT_RUNS) -> None:
+def forget_old_runs(database: Path, kept: int = KEPT_RUNS) -> None:
     """Delete all but the newest finished runs; SQLite uses the space again. No server may be running.
 
     Args:
-        home: PREFECT_HOME.
+        database: its file, of this project alone.
         kept: number of runs, a flow within a flow counted as well.
     """
-    database = home / "prefect.db"
     if not database.is_file():
         return
     with closing(sqlite3.connect(database, timeout=30)) as connection:

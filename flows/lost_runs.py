@@ -2,9 +2,8 @@
 
 from typing import Any
 
-import requests
-
 from dobble.processes import runs
+from flows.api import ask
 
 UNFINISHED = ["PENDING", "RUNNING", "CANCELLING"]
 MESSAGE = "The worker and this run's process were killed; the next run goes on from the last whole stage."
@@ -21,7 +20,7 @@ def give_up_lost_runs(server: str, pool: str) -> None:
     crashed = {"state": {"type": "CRASHED", "name": "Crashed", "message": MESSAGE}, "force": True}
     while lost:
         for one in lost:
-            _post(f"{server}/api/flow_runs/{one['id']}/set_state", crashed)
+            ask(f"{server}/api/flow_runs/{one['id']}/set_state", crashed)
         # The flows that they had called ran in the same process.
         lost = _unfinished(server, {"parent_flow_run_id": {"any_": [one["id"] for one in lost]}})
 
@@ -30,16 +29,10 @@ def _unfinished(
     server: str, runs: dict[str, Any], pools: dict[str, Any] | None = None
 ) -> list[dict[str, Any]]:
     wanted = {"flow_runs": {"state": {"type": {"any_": UNFINISHED}}, **runs}, "work_pools": pools}
-    found: list[dict[str, Any]] = _post(f"{server}/api/flow_runs/filter", wanted)
+    found: list[dict[str, Any]] = ask(f"{server}/api/flow_runs/filter", wanted)
     return found
 
 
 def _works(run: dict[str, Any]) -> bool:
     pid = run["infrastructure_pid"]  # none if the worker died before it had one
     return pid is not None and runs(int(pid), "prefect")
-
-
-def _post(address: str, body: dict[str, Any]) -> Any:
-    said = requests.post(address, json=body, timeout=30)
-    said.raise_for_status()
-    return said.json()

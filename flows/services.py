@@ -1,12 +1,13 @@
 """Servers that outlive the command that started them, each known by a file in `.dobble/ui`."""
 
+import fcntl
 import json
 import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from dobble.files import replaced_file
 from dobble.stack import STATE
 
 FOLDER = STATE / "ui"
+PATIENCE_SECONDS = 600.0  # a slow machine needs minutes for a start
 _GRACE_SECONDS, _TICK_SECONDS = 10.0, 0.2
 
 
@@ -30,13 +32,31 @@ class Service:
     address: str
 
 
+@contextmanager
+def alone(tell: Callable[[str], object], root: Path = Path()) -> Iterator[None]:
+    """Hold what says who starts and ends servers of a folder; the system takes it back from the dead."""
+    (root / FOLDER).mkdir(parents=True, exist_ok=True)
+    with (root / FOLDER / "lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            tell("another command starts or ends the servers of this folder: waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def running(name: str, root: Path = Path()) -> Service | None:
     """Give a server that was started in a folder and still runs."""
+    found = started(name, root)
+    return None if found is None or _process(found) is None else found
+
+
+def started(name: str, root: Path = Path()) -> Service | None:
+    """Give a server that was started in a folder and not stopped since; it may have died."""
     try:
-        found = Service(**json.loads(_file(name, root).read_text(encoding="utf-8")))
+        return Service(**json.loads(_file(name, root).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-    return None if _process(found) is None else found
 
 
 def start(
@@ -108,7 +128,7 @@ def free_port(wanted: int) -> int:
 
 def _answers(address: str) -> bool:
     try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=5) as answer:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=30) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

@@ -7,18 +7,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import requests
-
 from dobble.env import tracking_address
 from dobble.errors import ServiceError
 from dobble.mlflow_client import ARTIFACTS, DATABASE, open_mlflow
+from flows.api import ask
+from flows.database import own_database, prepare_database
 from flows.history import forget_old_runs
 from flows.lost_runs import give_up_lost_runs
-from flows.services import Service, free_port, running, start, stop, wait_until_healthy
+from flows.services import (
+    FOLDER,
+    PATIENCE_SECONDS,
+    Service,
+    alone,
+    free_port,
+    running,
+    start,
+    started,
+    stop,
+    wait_until_healthy,
+)
 
 POOL = "local"
 SERVER, WORKER, MLFLOW = "server", "worker", "mlflow"
-_PATIENCE_SECONDS = 180.0
+_IN_ORDER = (WORKER, SERVER, MLFLOW)  # to end them: the worker talks to the server
 
 
 @dataclass(frozen=True)
@@ -36,44 +47,68 @@ def start_ui(prefect_port: int, mlflow_port: int, root: Path = Path()) -> Addres
     A port that is taken is replaced by a free one. An MLflow that the environment names is used as it is.
 
     Raises:
-        ServiceError: if something does not start; then nothing is left running.
+        ServiceError: if something does not start; then what ran before still does, and nothing else.
     """
     root = root.absolute()
-    try:
-        return _start(prefect_port, mlflow_port, root)
-    except BaseException:
-        stop_ui(root)
-        raise
+    with alone(_tell, root):
+        before = [name for name in _IN_ORDER if running(name, root) is not None]
+        try:
+            return _start(prefect_port, mlflow_port, root)
+        except BaseException:
+            for name in _IN_ORDER:
+                if name not in before:
+                    stop(name, root)
+            raise
 
 
 def stop_ui(root: Path = Path()) -> list[str]:
     """End what runs, the worker before the server that it talks to; give the names of what ran."""
-    return [name for name in (WORKER, SERVER, MLFLOW) if stop(name, root)]
+    with alone(_tell, root):
+        return [name for name in _IN_ORDER if stop(name, root)]
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
 
 
 def _start(prefect_port: int, mlflow_port: int, root: Path) -> Addresses:
     chosen = tracking_address()
     server = running(SERVER, root)
     if server is None:
-        forget_old_runs(Path(os.environ["PREFECT_HOME"]))
-        server = _start_server(free_port(prefect_port), root)
+        if (database := own_database(root)) is not None:
+            prepare_database(database, _tell)
+            forget_old_runs(database)
+        server = _start_server(_port(SERVER, prefect_port, root), root)
     mlflow = running(MLFLOW, root) if chosen is None else None
     if chosen is None and mlflow is None:
-        mlflow = _start_mlflow(free_port(mlflow_port), root)
-    wait_until_healthy(server, "/api/health", _PATIENCE_SECONDS, root)
+        mlflow = _start_mlflow(_port(MLFLOW, mlflow_port, root), root)
+    wait_until_healthy(server, "/api/health", PATIENCE_SECONDS, root)
     tracking = chosen or ""
     if mlflow is not None:
         tracking = mlflow.address
-        wait_until_healthy(mlflow, "/health", _PATIENCE_SECONDS, root)
+        wait_until_healthy(mlflow, "/health", PATIENCE_SECONDS, root)
+    environment = {**_environment(server.address, root), "MLFLOW_TRACKING_URI": tracking}
+    # Deployed anew it would be paused again, whatever schedule somebody has started.
+    described, deployed = (root / "prefect.yaml").read_bytes(), root / FOLDER / "deployed.yaml"
     worker = running(WORKER, root)
     if worker is None:
-        environment = {**_environment(server.address, root), "MLFLOW_TRACKING_URI": tracking}
         _make_pool(server.address)
         give_up_lost_runs(server.address, POOL)
         worker = _start_worker(free_port(0), environment, root)
         _deploy(environment, root)
-        wait_until_healthy(worker, "/health", _PATIENCE_SECONDS, root)
+    elif not deployed.is_file() or deployed.read_bytes() != described:
+        _deploy(environment, root)
+    deployed.write_bytes(described)
+    wait_until_healthy(worker, "/health", PATIENCE_SECONDS, root)
     return Addresses(server.address, tracking, worker.address)
+
+
+def _port(name: str, wanted: int, root: Path) -> int:
+    """Give the port for a server: a living worker knows it by the one that it had before it died."""
+    died = started(name, root)
+    if died is not None and running(WORKER, root) is not None:
+        wanted = int(died.address.rpartition(":")[2])
+    return free_port(wanted)
 
 
 def _start_server(port: int, root: Path) -> Service:
@@ -101,16 +136,18 @@ def _start_worker(port: int, environment: dict[str, str], root: Path) -> Service
 
 def _environment(server: str, root: Path) -> dict[str, str]:
     """The caller's environment, with the server in it and the programs of this Python in front."""
-    return {
+    environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "PWD": str(root),  # prefect.yaml asks for it
         "PYTHONPATH": f"{root}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
         "PREFECT_API_URL": f"{server}/api",
         "PREFECT_WORKER_QUERY_SECONDS": "2",
-        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "true",
-        "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(30 * 24 * 3600),
     }
+    if own_database(root) is not None:
+        environment["PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED"] = "true"
+        environment["PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD"] = str(30 * 24 * 3600)
+    return environment
 
 
 def _python(module: str, *arguments: str) -> list[str]:
@@ -120,9 +157,7 @@ def _python(module: str, *arguments: str) -> list[str]:
 def _make_pool(server: str) -> None:
     """Make the pool in which one flow runs at a time, since all of them work in this folder."""
     pool: Any = {"name": POOL, "type": "process", "concurrency_limit": 1}
-    said = requests.post(f"{server}/api/work_pools/", json=pool, timeout=30)
-    if said.status_code not in {201, 409}:  # 409: it is there
-        raise ServiceError("Prefect", f"makes no work pool (HTTP {said.status_code})", [said.text])
+    ask(f"{server}/api/work_pools/", pool, allowed=(409,))  # it is there
 
 
 def _deploy(environment: dict[str, str], root: Path) -> None:

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import requests
+from flows.api import ask
 
 
 @dataclass(frozen=True)
@@ -14,14 +14,10 @@ class Api:
     address: str
 
     def get(self, route: str) -> Any:
-        said = requests.get(f"{self.address}/api{route}", timeout=30)
-        said.raise_for_status()
-        return said.json()
+        return ask(f"{self.address}/api{route}")
 
     def post(self, route: str, body: dict[str, Any]) -> Any:
-        said = requests.post(f"{self.address}/api{route}", json=body, timeout=30)
-        said.raise_for_status()
-        return said.json()
+        return ask(f"{self.address}/api{route}", body)
 
     def tasks_of(self, flow_run: str) -> dict[str, dict[str, Any]]:
         """The task runs of an ended flow run by their names; the server hears of them a little later."""
@@ -38,6 +34,15 @@ class Api:
         """The artifacts of a flow run by their keys."""
         found = self.post("/artifacts/filter", {"flow_runs": {"id": {"any_": [flow_run]}}})
         return {one["key"]: one for one in found}
+
+    def called_by(self, flow_run: str, flow: str) -> dict[str, Any]:
+        """The run of a flow that an ended run has called."""
+        wanted = {
+            "flow_runs": {"parent_flow_run_id": {"any_": [flow_run]}},
+            "flows": {"name": {"any_": [flow]}},
+        }
+        (found,) = self.post("/flow_runs/filter", wanted)
+        return dict(found)
 
     def newest_run(self, flow: str) -> dict[str, Any]:
         wanted = {"flows": {"name": {"any_": [flow]}}, "sort": "START_TIME_DESC", "limit": 1}

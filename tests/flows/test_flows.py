@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import yaml
 from flow_api import Api
 from flow_browser import chromium, open_page, show_run, show_version
 from flow_project import STAGES, FlowProject
+from mlflow import MlflowClient
 from s3_server import KEY, REGION, SECRET, S3Server, free_port
 
 from dobble.errors import (
@@ -45,8 +47,8 @@ def export_of(project: FlowProject) -> Export:
     return Export(file=str(source / "export.ndjson"), images=str(source / "images"))
 
 
-def wait_for(condition: Callable[[], Any], seconds: float) -> Any:
-    deadline = time.monotonic() + seconds
+def wait_for(condition: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + 900
     while not (found := condition()):
         assert time.monotonic() < deadline, "waited for too long"
         time.sleep(0.2)
@@ -82,51 +84,61 @@ def ended(api: Api, flow_run: str) -> dict[str, Any]:
         run = api.get(f"/flow_runs/{flow_run}")
         return run if run["state_type"] in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"} else None
 
-    run: dict[str, Any] = wait_for(found, 240)
+    run: dict[str, Any] = wait_for(found)
     return run
 
 
+@dataclass(frozen=True)
+class Deployed:
+    """A run of the deployment pipeline/local, what it called, and what MLflow made of the result."""
+
+    run: dict[str, Any]
+    data: dict[str, Any]
+    training: dict[str, Any]
+    version: str
+
+
 @pytest.fixture(scope="module")
-def deployed(ui: Ui) -> dict[str, Any]:
-    """The flow run of the deployment pipeline/local."""
+def deployed(ui: Ui) -> Deployed:
     project, addresses = ui
     api = Api(addresses.prefect)
-    return ended(api, start_deployment(api, "pipeline", {"source": export_of(project).model_dump()}))
+    run = ended(api, start_deployment(api, "pipeline", {"source": export_of(project).model_dump()}))
+    assert run["state"]["name"] == "Completed", run["state"]["message"]
+    called = [api.called_by(run["id"], flow) for flow in ("data", "training")]
+    return Deployed(run, *called, version_in(project))
 
 
-def test_deployment_started_through_the_api_completes(ui: Ui, deployed: dict[str, Any], api: Api) -> None:
+def test_deployment_started_through_the_api_completes(ui: Ui, deployed: Deployed, api: Api) -> None:
     project, _ = ui
-    assert deployed["state"]["name"] == "Completed", deployed["state"]["message"]
-    brought, trained = api.newest_run("data"), api.newest_run("training")
+    brought, trained = deployed.data, deployed.training
     assert {"fetch export", "pin", "convert", "split", "push"} == set(api.tasks_of(brought["id"]))
     tasks = api.tasks_of(trained["id"])
     assert [tasks[name]["state"]["name"] for name in STAGES] == ["Cached", "Cached", *["Completed"] * 3]
-    assert tasks["register"]["state"]["message"].startswith(f"version {version_in(project)} ")
+    assert tasks["register"]["state"]["message"].startswith(f"version {deployed.version} ")
     assert is_made_of_pinned_data(project.root)
 
 
-def test_pages_of_the_run_show_stages_epochs_metrics_and_links(
-    ui: Ui, deployed: dict[str, Any], api: Api
-) -> None:
-    artifacts = api.artifacts_of(api.newest_run("training")["id"])
+def test_pages_of_the_run_show_stages_epochs_metrics_and_links(ui: Ui, deployed: Deployed, api: Api) -> None:
+    artifacts = api.artifacts_of(deployed.training["id"])
     assert set(artifacts) == {"stages", "training", "metrics", "links"}
     assert '"stage": "train", "state": "Completed"' in artifacts["stages"]["data"]
     assert artifacts["training"]["data"] == 100.0
     assert artifacts["training"]["description"].startswith("epoch 2 of 2: ")
     assert "| mAP |" in artifacts["metrics"]["data"]
     published = artifacts["links"]["data"]
-    assert f"/#/models/dobble/versions/{version_in(ui[0])})" in published
+    assert f"/#/models/dobble/versions/{deployed.version})" in published
     assert "artifacts/evaluation/report/report.html)" in published
 
 
 @pytest.mark.skipif(chromium() is None, reason="no Chromium here: apt-get install chromium")
 def test_browser_finds_the_run_with_its_artifacts_and_the_registered_version(
-    ui: Ui, deployed: dict[str, Any], api: Api
+    ui: Ui, deployed: Deployed, api: Api
 ) -> None:
-    project, addresses = ui
+    _, addresses = ui
+    candidate = MlflowClient(addresses.mlflow).get_model_version_by_alias("dobble", "candidate").version
     with open_page() as page:
-        show_run(page, addresses.prefect, api.newest_run("training")["id"], "Completed")
-        show_version(page, addresses.mlflow, "dobble", version_in(project))
+        show_run(page, addresses.prefect, deployed.training["id"], "Completed")
+        show_version(page, addresses.mlflow, "dobble", candidate)
         assert page.get_by_text("candidate").count() >= 1
 
 
@@ -146,7 +158,7 @@ def test_every_flow_is_deployed_with_typed_parameters_and_a_schedule_that_is_pau
 
 
 def test_training_with_nothing_to_do_is_cached_throughout_and_asks_no_server(
-    ui: Ui, deployed: dict[str, Any], api: Api, monkeypatch: pytest.MonkeyPatch
+    ui: Ui, deployed: Deployed, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ui[0].root)
     assert training(return_state=True).is_completed()
@@ -156,7 +168,7 @@ def test_training_with_nothing_to_do_is_cached_throughout_and_asks_no_server(
 
 
 def test_night_without_new_data_trains_nothing(
-    ui: Ui, deployed: dict[str, Any], api: Api, monkeypatch: pytest.MonkeyPatch
+    ui: Ui, deployed: Deployed, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ui[0].root)
     before = api.newest_run("training")["id"]
@@ -285,7 +297,7 @@ def test_killed_flow_leaves_nothing_running_and_the_night_goes_on_from_the_last_
         stderr=subprocess.STDOUT,
     )
     try:
-        wait_for(lambda: slow.read_text() == "at work", 60)
+        wait_for(lambda: slow.read_text() == "at work")
         os.kill(flow.pid, signal.SIGKILL)
     finally:
         flow.kill()
@@ -301,23 +313,19 @@ def test_killed_flow_leaves_nothing_running_and_the_night_goes_on_from_the_last_
 
 def test_servers_are_known_by_their_files(ui: Ui) -> None:
     project, addresses = ui
-    for name, address in (
-        ("server", addresses.prefect), ("mlflow", addresses.mlflow), ("worker", addresses.worker)
-    ):  # fmt: skip
-        service = running(name, project.root)
-        assert service is not None
-        assert service.address == address
+    found = {name: running(name, project.root) for name in ("server", "mlflow", "worker")}
+    assert all(found.values())
+    # A worker that is killed in another test comes back elsewhere.
+    assert [found[name].address for name in ("server", "mlflow")] == [addresses.prefect, addresses.mlflow]
 
 
-def test_killed_worker_and_its_run_keep_no_later_run_waiting(
-    ui: Ui, deployed: dict[str, Any], api: Api
-) -> None:
+def test_killed_worker_and_its_run_keep_no_later_run_waiting(ui: Ui, deployed: Deployed, api: Api) -> None:
     project, _ = ui
     params = project.root / "params.yaml"
     params.write_text(params.read_text(encoding="utf-8").replace("epochs: 2", "epochs: 3"), encoding="utf-8")
     slow = project.mark("slow", "train")
     lost = start_deployment(api, "pipeline", {"source": export_of(project).model_dump()})
-    wait_for(lambda: slow.read_text() == "at work", 60)
+    wait_for(lambda: slow.read_text() == "at work")
     worker = running("worker", project.root)
     assert worker is not None
     os.kill(worker.pid, signal.SIGKILL)
