@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 import cv2
@@ -7,7 +8,7 @@ from numpy.typing import NDArray
 from validate_limits import limits
 
 from dobble.data.annotations import LabelledBox
-from dobble.data.duplicates import near_duplicates
+from dobble.data.duplicates import HASH_BITS, near_duplicates
 from dobble.data.findings import Finding
 from dobble.data.photo_check import (
     Picture,
@@ -157,6 +158,44 @@ def test_different_photos_are_no_duplicates(tmp_path: Path) -> None:
     pictures = measured(tmp_path, **{f"photo{seed}": scene(seed) for seed in range(30)})
     split_of = {name: ("train", "test")[number % 2] for number, name in enumerate(pictures)}
     assert near_duplicates(hashes(pictures), split_of, LIMITS.max_hash_distance) == []
+
+
+def random_hashes(number: int) -> dict[str, NDArray[np.bool_]]:
+    bits = np.random.default_rng(0).random((number, HASH_BITS)) < 0.5
+    return {f"photo{index:05d}": row for index, row in enumerate(bits)}
+
+
+def flipped(known: NDArray[np.bool_], number: int) -> NDArray[np.bool_]:
+    return known ^ (np.random.default_rng(number).permutation(HASH_BITS) < number)
+
+
+def test_copy_that_differs_in_18_bits_is_found_for_certain_among_thousands() -> None:
+    known = random_hashes(3000)
+    originals = list(known)[:100]
+    known |= {f"{photo}-copy": flipped(known[photo], 18) for photo in originals}
+    split_of = {photo: "test" if photo.endswith("copy") else "train" for photo in known}
+    found = near_duplicates(known, split_of, 28)
+    assert {(entry.photo, entry.other) for entry in found} == {(f"{one}-copy", one) for one in originals}
+
+
+def test_each_photo_of_a_crowd_that_is_all_alike_has_one_finding_at_most() -> None:
+    (one,) = random_hashes(1).values()
+    crowd = {f"photo{number:04d}": flipped(one, number % 3) for number in range(4000)}
+    split_of = {photo: ("train", "train", "test")[number % 3] for number, photo in enumerate(crowd)}
+    found = near_duplicates(crowd, split_of, 28)
+    flagged = {entry.photo for entry in found} | {entry.other for entry in found}
+    assert all(split_of[entry.photo] != split_of[entry.other] for entry in found)
+    assert {photo for photo in crowd if split_of[photo] == "test"} <= flagged
+    assert len(found) <= len(crowd)
+
+
+def test_a_hundred_thousand_photos_are_compared_with_few_others_each() -> None:
+    """All pairs would be five billion: minutes of computing, not seconds."""
+    known = random_hashes(100_000)
+    split_of = {photo: ("train", "test")[number % 2] for number, photo in enumerate(known)}
+    begun = time.process_time()
+    assert near_duplicates(known, split_of, 28) == []
+    assert time.process_time() - begun < 120
 
 
 def test_a_photo_that_is_gone_or_no_picture_is_named(tmp_path: Path) -> None:
