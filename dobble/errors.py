@@ -195,6 +195,16 @@ class BucketMissingError(RemoteError):
         super().__init__(f"{remote}: there is no such bucket: create it, or correct the stack's url")
 
 
+class RemoteClockError(RemoteError):
+    """The remote refuses what it takes for old, since the clocks differ by more than it allows."""
+
+    def __init__(self, remote: str, seconds: float) -> None:
+        way = "behind" if seconds > 0 else "ahead"
+        cure = "set it (`timedatectl set-ntp true`), then run the same command again"
+        super().__init__(f"{remote}: the clock here is {abs(seconds) / 60:.0f} minutes {way}: {cure}")
+        self.seconds = seconds
+
+
 class RemoteUnreachableError(RemoteError):
     """Nobody answers at the endpoint, or it breaks off however often it is asked."""
 
@@ -310,6 +320,17 @@ class TrackingBusyError(TrackingError):
 
     def __init__(self, holder: str) -> None:
         super().__init__(f"another process logs or registers ({holder}): run the command again after it")
+
+
+class TrackingDatabaseError(TrackingError):
+    """The file that keeps runs and models cannot be used."""
+
+    def __init__(self, database: str, problem: str, cure: str) -> None:
+        super().__init__(f"{database} {problem}: {cure}")
+
+
+class TrackingLockedError(TrackingDatabaseError):
+    """Another program holds the file that keeps runs and models, which passes."""
 
 
 class StaleResultError(TrackingError):

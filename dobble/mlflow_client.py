@@ -20,6 +20,7 @@ from dobble.errors import (
     TrackingUnreachableError,
 )
 from dobble.stack import STATE
+from dobble.tracking_database import database_error
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -84,7 +85,7 @@ def open_mlflow(root: Path) -> Iterator[Mlflow]:
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
 
     for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what fails is raised as well
     try:
         client = mlflow.MlflowClient(tracking_uri=address)
         artifacts = None if chosen else (root / ARTIFACTS).absolute().as_uri()
@@ -148,6 +149,8 @@ def _experiment(client: "MlflowClient", artifacts: str | None) -> str:
 
 def _named(error: Exception, address: str) -> TrackingError:
     shown = without_password(address)
+    if (of_file := database_error(error, shown)) is not None:
+        return of_file
     text = " ".join(str(error).split())
     if re.search(r"error code 40[13]\b", text):
         return TrackingAccessError(shown)

@@ -11,6 +11,8 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, TypeVar, cast
 from urllib.parse import quote
@@ -36,6 +38,7 @@ from dobble.errors import (
     BucketMissingError,
     NoStorageError,
     RemoteAccessError,
+    RemoteClockError,
     RemoteError,
     RemoteStalledError,
     RemoteUnreachableError,
@@ -44,6 +47,7 @@ from dobble.storage import Stored
 
 CONNECTIONS = 16
 _CHUNK, _SHOWN = 1 << 20, 38
+_SKEW_SECONDS = 300.0  # less than any service allows
 _BUSY = {429, 500, 502, 503, 504}
 _PAUSES = (0.5, 2.0)
 _T = TypeVar("_T")
@@ -215,6 +219,8 @@ class S3Bucket:
         region = answer.headers.get("x-amz-bucket-region")
         if status in {301, 307, 400} and region:
             raise RemoteError(f"{self.name} lives in region {region}: say so in the stack's file")
+        if status == 403 and abs(skew := _skew(answer)) > _SKEW_SECONDS:
+            raise RemoteClockError(self.name, skew)
         if status in {401, 403}:
             raise RemoteAccessError(self.name, code or str(status))
         raise RemoteError(f"{self.name} answers {status} {code}")
@@ -253,6 +259,15 @@ def _md5_of(answer: Any) -> str:
 
 def _nothing(answer: Any) -> None:
     """Leave out what the service says about a file that it took."""
+
+
+def _skew(answer: Any) -> float:
+    """Say by how many seconds the answering clock is ahead of the one here; 0 if it does not tell."""
+    try:
+        said = parsedate_to_datetime(answer.headers["date"])
+    except (KeyError, ValueError):
+        return 0.0
+    return (said - datetime.now(tz=UTC)).total_seconds()
 
 
 def _error_code(content: bytes) -> str:
