@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from dobble.dvc_command import dvc
-from dobble.errors import DvcError, NotKeptError, RemoteStalledError
+from dobble.dvc_command import dvc, dvc_failure
+from dobble.errors import NotKeptError, RemoteStalledError
 from dobble.inventory import key_of, md5_of
 from dobble.stack import environment
 from dobble.storage import Remote, file_md5
@@ -63,7 +63,8 @@ def run_dvc_transfer(
     """Run `dvc push` or `dvc pull`, again if it failed for what may pass.
 
     Raises:
-        DvcError: if it failed.
+        DvcBusyError: if another process holds one of DVC's locks.
+        DvcError: if it failed otherwise.
         RemoteStalledError: if nothing moved for too long.
     """
     command = dvc(verb, "--run-cache", "--remote", remote.name, *paths)
@@ -81,9 +82,7 @@ def run_dvc_transfer(
             break
     if failure is None:
         raise RemoteStalledError(remote.url, stall_seconds)
-    complaints = [line.removeprefix("ERROR: ") for line in failure.lines if line.startswith("ERROR: ")]
-    problem = complaints[-1] if complaints else f"exit status {failure.status}"
-    raise DvcError(f"dvc {verb}", problem)
+    raise dvc_failure(f"dvc {verb}", failure.status, failure.lines)
 
 
 def _comes_back(name: str, remote: Remote, root: Path, stall_seconds: float) -> bool:
