@@ -100,6 +100,8 @@ class Player:
 
     def _play(self, frame: Frame) -> None:
         table = play_table(self._detector, frame.image)
+        if self._detector.runner.opened_at > frame.at:
+            return  # it waited for a runtime, and something else lies there by now
         now = time.monotonic()
         latency = now - frame.at
         self.rounds.update(table, frame.image, now, latency)

@@ -16,6 +16,7 @@ from jetson.runners import Answer, Item, Runner, open_runner
 
 LAST_RESORT = "onnxruntime-cpu"
 ANSWER_SECONDS = 60.0  # the first run on a GPU may search for kernels
+OPENING_SECONDS = 3600.0  # that a runtime may take to start: more than an engine takes on a Nano
 RETRY_SECONDS = 10.0  # after all runtimes have failed
 
 Job = Callable[[Runner], Any]
@@ -104,10 +105,13 @@ class SharedRunner(Runner):
             # Before the first answer, an engine may have to be built.
             return answer.result(None if self.name == "none" else ANSWER_SECONDS)
         except FutureTimeoutError:
+            answer.cancel()  # should its turn come later, nobody waits for it
             raise RunnerError(self.name, "has not answered for {:.0f} s".format(ANSWER_SECONDS)) from None
 
     def _run(self) -> None:
         for job, answer in iter(self._jobs.get, None):
+            if not answer.set_running_or_notify_cancel():
+                continue
             try:
                 answer.set_result(self._do(job))
             except Exception as error:  # noqa: BLE001 - whoever waits for the answer gets it
@@ -139,10 +143,13 @@ class SharedRunner(Runner):
     def _open(self, name: str) -> Runner:
         self.working_since = None
         if self._runner is None:
+            self.opened_at = time.monotonic() + OPENING_SECONDS
             try:
                 self._runner = open_runner(name, self._bundle)
             except Exception as error:  # noqa: BLE001 - runtimes raise what they like, and the next may start
                 raise _BrokenError(error) from None
+            finally:
+                self.opened_at = time.monotonic()
             log.say("runtime: {} ({})".format(name, self.reason))
         return self._runner
 

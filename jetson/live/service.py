@@ -82,7 +82,8 @@ class Service:
         begun = self.runner.working_since
         heartbeats = [now if begun is None else begun]
         if self.camera is not None:
-            heartbeats += [self.camera.heartbeat, self.player.heartbeat]
+            # While a runtime opens, which may take minutes, the player waits for it.
+            heartbeats += [self.camera.heartbeat, max(self.player.heartbeat, self.runner.opened_at)]
         return self.player.ready.is_set() and now - min(heartbeats) > HANG_SECONDS
 
     def drawing(self) -> Optional[Array]:

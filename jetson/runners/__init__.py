@@ -12,9 +12,15 @@ Answer = TypeVar("Answer")
 
 
 class Runner:
-    """Runs one bundle's network on one runtime; use it in a `with` block and from one thread only."""
+    """Runs one bundle's network on one runtime; use it in a `with` block and from one thread only.
+
+    Attributes:
+        name: as in `RUNNERS`.
+        opened_at: since when it answers, on the monotonic clock; in the future while it still opens.
+    """
 
     name = "none"
+    opened_at = float("-inf")
 
     def __enter__(self) -> "Runner":
         return self
