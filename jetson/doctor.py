@@ -7,43 +7,24 @@ Nothing here imports numpy, which is the first that may.
 import argparse
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
-from typing import Any, List, NamedTuple, Optional, Tuple
+from typing import Any, List, Tuple
 
-from jetson import home
+from jetson import cures, hardware, home
 from jetson.board import Board
 from jetson.bundle import load_bundle
 from jetson.children import child_environment
 from jetson.choice import read_choice
 from jetson.errors import JetsonError
-from jetson.sensors import Sensors
+from jetson.hardware import ABSENT, FAIL, OK, WARN, Finding
 
-OK, ABSENT, WARN, FAIL = "ok", "absent", "warn", "fail"
 SIGNS = {OK: "ok  ", ABSENT: " -  ", WARN: "warn", FAIL: "FAIL"}
 PATIENCE = 60  # seconds for a library to be imported on a loaded board
-LOW_DISK_MB = 1024
-SMALL_MB = 6144  # memory below which engines are built with the help of swap
-SWAP_MB = 3072
 OLDEST_NUMPY = (1, 16, 6)  # that ONNX Runtime takes
 TRAP = "numpy 1.19.5 does this on a Nano: export OPENBLAS_CORETYPE=ARMV8"
-
-
-class Finding(NamedTuple):
-    """One line of the report.
-
-    Attributes:
-        name: what was looked at.
-        state: "ok", "absent" (and need not be there), "warn" (plays, but worse) or "fail" (cannot play).
-        found: what was seen.
-        cure: the command or step that mends it, or None.
-    """
-
-    name: str
-    state: str
-    found: str
-    cure: Optional[str] = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stdout.write("{} {:<{}} {}\n".format(SIGNS[finding.state], finding.name, width, finding.found))
         if finding.cure is not None:
             sys.stdout.write("     {:<{}} -> {}\n".format("", width, finding.cure))
-    verdict = "This device can serve: python3 -m jetson serve" if able else "This device cannot serve yet."
+    serve = "sudo systemctl restart dobble" if cures.installed() else cures.verb("serve")
+    verdict = "This device can serve: " + serve if able else "This device cannot serve yet."
     sys.stdout.write("\n{}\n".format(verdict))
     return 0 if able else 1
 
@@ -73,7 +55,7 @@ def examine(root: str = "/") -> List[Finding]:
     """Look at everything that playing needs; `root` stands before the system's paths."""
     board = Board(root)
     is_jetson = board.l4t is not None
-    findings = [_board(board), _jetpack(board), _python()]
+    findings = [hardware.board(board), hardware.jetpack(board), _python()]
     findings += [
         _numpy(),
         _opencv(is_jetson),
@@ -81,9 +63,14 @@ def examine(root: str = "/") -> List[Finding]:
         _tensorrt(is_jetson),
         _cuda(is_jetson),
     ]
-    findings += _runtimes()
-    findings += [_jtop(board, is_jetson), _power(root, is_jetson), _power_mode(root), _clocks(board)]
-    findings += [_cameras(board), _memory(board, is_jetson), _disk()]
+    findings += _together() + _runtimes()
+    findings += [
+        _jtop(board, is_jetson),
+        hardware.power(root, is_jetson),
+        hardware.power_mode(root),
+        hardware.clocks(board),
+    ]
+    findings += [hardware.cameras(board), hardware.memory(board, is_jetson), hardware.disk()]
     return findings + _bundle_and_choice()
 
 
@@ -110,20 +97,6 @@ def try_code(code: str) -> Tuple[bool, str]:
     return False, "not installed" if last.startswith("ModuleNotFoundError") else last
 
 
-def _board(board: Board) -> Finding:
-    if board.model is not None:
-        return Finding("board", OK, board.model)
-    return Finding("board", ABSENT, "not a Jetson: {}".format(board.processor))
-
-
-def _jetpack(board: Board) -> Finding:
-    if board.l4t is None:
-        return Finding("JetPack", ABSENT, "none")
-    if board.jetpack is None:
-        return Finding("JetPack", WARN, "L4T {}, not known here".format(board.l4t), "apt list nvidia-jetpack")
-    return Finding("JetPack", OK, "{} (L4T {})".format(board.jetpack, board.l4t))
-
-
 def _python() -> Finding:
     return Finding("Python", OK, "{}.{}.{}".format(*sys.version_info[:3]))
 
@@ -132,10 +105,10 @@ def _numpy() -> Finding:
     works, said = try_code("import numpy; print(numpy.__version__)")
     if not works:
         crashed = "SIGILL" in said
-        cure = TRAP if crashed else "python3 -m pip install numpy (on a Nano numpy==1.19.5)"
+        cure = TRAP if crashed else cures.pip("install numpy (on a Nano numpy==1.19.5)")
         return Finding("numpy", FAIL, said, cure)
     if _version(said) < OLDEST_NUMPY:
-        cure = "python3 -m pip install numpy==1.19.5"
+        cure = cures.pip("install numpy==1.19.5")
         return Finding("numpy", WARN, "{}, too old for ONNX Runtime".format(said), cure)
     return Finding("numpy", OK, said)
 
@@ -144,16 +117,16 @@ def _opencv(is_jetson: bool) -> Finding:
     code = "import cv2; print(cv2.__version__); print(cv2.getBuildInformation())"
     works, said = try_code(code)
     if not works:
-        cure = (
-            "sudo apt-get install python3-opencv (elsewhere: python3 -m pip install opencv-python-headless)"
+        cure = "sudo apt-get install python3-opencv (elsewhere: {})".format(
+            cures.pip("install opencv-python-headless")
         )
         return Finding("OpenCV", FAIL, said, cure)
     lines = said.splitlines()
     gstreamer = any("GStreamer" in line and "YES" in line for line in lines)
     found = "{} {} GStreamer".format(lines[0], "with" if gstreamer else "without")
     if is_jetson and not gstreamer:
-        cure = (
-            "CSI cameras need it: python3 -m pip uninstall opencv-python; sudo apt-get install python3-opencv"
+        cure = "CSI cameras need it: {}; sudo apt-get install python3-opencv".format(
+            cures.pip("uninstall opencv-python")
         )
         return Finding("OpenCV", WARN, found, cure)
     return Finding("OpenCV", OK, found)
@@ -164,9 +137,7 @@ def _onnxruntime(is_jetson: bool) -> Finding:
     works, said = try_code(code)
     cure = "install the onnxruntime-gpu wheel of this JetPack (README, On the Nano)"
     if not works:
-        return Finding(
-            "ONNX Runtime", WARN, said, cure if is_jetson else "python3 -m pip install onnxruntime"
-        )
+        return Finding("ONNX Runtime", WARN, said, cure if is_jetson else cures.pip("install onnxruntime"))
     version, providers = said.split()[0], [name.replace("ExecutionProvider", "") for name in said.split()[1:]]
     found = "{} on {}".format(version, ", ".join(providers))
     if is_jetson and "CUDA" not in providers:
@@ -197,6 +168,21 @@ def _cuda(is_jetson: bool) -> Finding:
     return Finding("CUDA", ABSENT, problem)
 
 
+def _together() -> List[Finding]:
+    """Import in one process and the order of serving what works alone: some libraries do not go together."""
+    code = (
+        "import importlib.util\n"
+        "for name in ('numpy', 'cv2', 'onnxruntime', 'tensorrt'):\n"
+        "    importlib.util.find_spec(name) and importlib.import_module(name)"
+    )
+    works, said = try_code(code)
+    if works or "static TLS" not in said:  # any other failure is told above
+        return []
+    library = re.search(r"(\S+\.so\S*): cannot allocate memory in static TLS", said)
+    what = library.group(1) if library else "the library's path"
+    return [Finding("libraries", FAIL, said, "LD_PRELOAD={} before it (in /etc/default/dobble)".format(what))]
+
+
 def _runtimes() -> List[Finding]:
     code = (
         "import json; from jetson.runners import RUNNERS, unavailable; "
@@ -218,94 +204,31 @@ def _runtimes() -> List[Finding]:
 def _jtop(board: Board, is_jetson: bool) -> Finding:
     works, said = try_code("import jtop; print(jtop.__version__)")
     if not works:
-        cure = "sudo -H python3 -m pip install jetson-stats, then reboot"
+        cure = (
+            "sudo env PIP_BREAK_SYSTEM_PACKAGES=1 /usr/bin/python3 -m pip install jetson-stats, then reboot"
+        )
         return Finding("jtop", WARN if is_jetson else ABSENT, said, cure if is_jetson else None)
     if board.jtop_socket is None:
         found = "{}, its service does not run".format(said)
         cure = "sudo systemctl restart jtop"
         return Finding("jtop", WARN if is_jetson else ABSENT, found, cure if is_jetson else None)
     if not os.access(board.jtop_socket, os.R_OK | os.W_OK):
-        cure = "sudo usermod -aG jtop $USER, then log in again"
+        cure = cures.join_group("jtop")
         return Finding("jtop", WARN, "{}, its service is not open to this user".format(said), cure)
     return Finding("jtop", OK, "{}, its service runs".format(said))
-
-
-def _power(root: str, is_jetson: bool) -> Finding:
-    power = Sensors(root).power()
-    if power is not None:
-        return Finding("power sensor", OK, "{:.1f} W now".format(power / 1000.0))
-    found = "no INA3221 that this user can read"
-    if is_jetson:
-        return Finding(
-            "power sensor", WARN, found, "jtop reads it for us; an AGX board has no rail of the whole"
-        )
-    return Finding("power sensor", ABSENT, found)
-
-
-def _power_mode(root: str) -> Finding:
-    mode = Sensors(root).read().nvpmodel
-    if mode is None:
-        return Finding("power mode", ABSENT, "no nvpmodel")
-    if mode.upper().startswith("MAXN"):
-        return Finding("power mode", OK, mode)
-    return Finding("power mode", WARN, "{}: not the fastest".format(mode), "sudo nvpmodel -m 0")
-
-
-def _clocks(board: Board) -> Finding:
-    if board.clocks_held is None:
-        return Finding("jetson_clocks", ABSENT, "no GPU clock to hold")
-    if board.clocks_held:
-        return Finding("jetson_clocks", OK, "on")
-    return Finding("jetson_clocks", WARN, "off: times will vary", "sudo jetson_clocks")
-
-
-def _cameras(board: Board) -> Finding:
-    if not board.cameras:
-        return Finding("cameras", ABSENT, "none; pictures, folders and videos can be played")
-    found = ", ".join("{} ({})".format(camera.path, camera.name) for camera in board.cameras)
-    if not any(camera.allowed for camera in board.cameras):
-        cure = "sudo usermod -aG video $USER, then log in again"
-        return Finding("cameras", WARN, "{}, not open to this user".format(found), cure)
-    return Finding("cameras", OK, found)
-
-
-def _memory(board: Board, is_jetson: bool) -> Finding:
-    memory = board.memory
-    if memory is None:
-        return Finding("memory", WARN, "unknown")
-    found = "{} MiB, {} available; {} MiB of swap on disk".format(*memory)
-    if is_jetson and memory.total_mb < SMALL_MB and memory.swap_mb < SWAP_MB:
-        cure = (
-            "engines may not build: sudo fallocate -l 4G /swapfile && sudo chmod 600 /swapfile && "
-            "sudo mkswap /swapfile && sudo swapon /swapfile"
-        )
-        return Finding("memory", WARN, found, cure)
-    return Finding("memory", OK, found)
-
-
-def _disk() -> Finding:
-    folder = os.path.abspath(home.home())
-    while not os.path.exists(folder):
-        folder = os.path.dirname(folder)
-    usage = os.statvfs(folder)
-    free = usage.f_bavail * usage.f_frsize >> 20
-    found = "{} MiB free for {}".format(free, home.home())
-    if free < LOW_DISK_MB:
-        return Finding("disk", WARN, found, "sudo apt-get clean, or point {} elsewhere".format(home.VARIABLE))
-    return Finding("disk", OK, found)
 
 
 def _bundle_and_choice() -> List[Finding]:
     try:
         bundle = load_bundle(home.bundle_folder())
     except JetsonError as error:
-        cure = "python3 -m jetson fetch SERVER (an MLflow server, a bundle's folder or an archive)"
+        cure = cures.verb("fetch SERVER (an MLflow server, a bundle's folder or an archive)")
         return [Finding("bundle", FAIL, str(error), cure)]
     found = "{} symbols, model {}".format(len(bundle.labels), bundle.model_sha256[:12])
     findings = [Finding("bundle", OK, found)]
     choice, reason = read_choice(home.choice_file(), bundle)
     if choice is None:
-        return findings + [Finding("choice", WARN, reason, "python3 -m jetson benchmark")]
+        return findings + [Finding("choice", WARN, reason, cures.verb("benchmark"))]
     return findings + [Finding("choice", OK, "{}: {}".format(choice.winner, reason))]
 
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from jetson import doctor
+from jetson import cures, doctor
 from jetson.__main__ import main
 from jetson.board import Board
 from jetson.choice import Choice, write_choice
@@ -111,6 +111,27 @@ def test_a_numpy_that_crashes_is_named_with_its_cure(nano):
     assert (found["numpy"].state, found["numpy"].found) == ("fail", "crashes when imported (SIGILL)")
     assert "OPENBLAS_CORETYPE=ARMV8" in found["numpy"].cure
     assert found["runtimes"].state == "fail"
+
+
+def test_libraries_that_do_not_go_together_are_a_finding(nano):
+    tls = (
+        "if 'onnxruntime' in sys.modules: raise ImportError('/usr/lib/libgomp.so.1: cannot allocate memory in"
+    )
+    found = nano(libraries={"tensorrt": "import sys\n" + tls + " static TLS block')\n__version__ = '8.2'"})
+    assert found["TensorRT"].state == "ok"
+    assert found["libraries"].state == "fail"
+    assert found["libraries"].cure.startswith("LD_PRELOAD=/usr/lib/libgomp.so.1 ")
+
+
+def test_cures_are_commands_of_the_layout_that_the_package_lies_in(monkeypatch):
+    assert cures.verb("benchmark") == "python3 -m jetson benchmark"
+    monkeypatch.setattr(cures, "FOLDER", "/opt/dobble")
+    monkeypatch.setattr(sys, "prefix", "/opt/dobble/venv")
+    monkeypatch.setattr(sys, "executable", "/opt/dobble/venv/bin/python")
+    assert cures.verb("benchmark") == "sudo dobble-device benchmark"
+    assert cures.pip("install numpy") == "sudo /opt/dobble/venv/bin/python -m pip install numpy"
+    assert cures.join_group("jtop").endswith(", then sudo systemctl restart dobble")
+    assert "$USER" not in cures.join_group("jtop")
 
 
 def test_without_opencv_a_device_cannot_serve(nano):
