@@ -68,7 +68,8 @@ class Ranks:
         distributed.all_gather_object(values, value)
         other = next((rank for rank in range(self.size) if values[rank] != values[0]), None)
         if other is not None:
-            raise TrainingError(f"{what} of process {other} are not those of process 0: `dvc pull` there")
+            cure = "`git pull` and `dvc pull` there"
+            raise TrainingError(f"process {other} has other {what} than process 0: {cure}")
 
     def share_normalisation(self, network: _Network) -> _Network:
         """On GPUs, let batch normalisation look at the whole batch; there are no such kernels for CPUs."""
