@@ -17,6 +17,7 @@ from dobble.errors import PhotoError
 
 INDEX = "index.html"
 COLUMNS, ROWS = 3, 3
+MOST_PHOTOS = 450  # 50 pages: more take minutes to draw, and nobody looks at them
 TILE = 480
 _MARGIN, _TEXT, _LINE = 20, 15, 20
 _LINES = 6
@@ -41,18 +42,21 @@ class Flagged(NamedTuple):
 def write_sheets(folder: Path, flagged: Sequence[Flagged]) -> list[Path]:
     """Write `sheet01.jpg`, … with nine photos each, in the given order, and `index.html` that shows them all.
 
-    The index is there even if nothing is flagged.
+    The index is there even if nothing is flagged; after the first 450 it only counts them.
 
     Raises:
         PhotoError: if a photo cannot be decoded.
     """
     pages = []
     per_page = COLUMNS * ROWS
-    for number, start in enumerate(range(0, len(flagged), per_page), start=1):
+    drawn = flagged[:MOST_PHOTOS]
+    for number, start in enumerate(range(0, len(drawn), per_page), start=1):
         page = folder / f"sheet{number:02d}.jpg"
-        _page([_tile(entry) for entry in flagged[start : start + per_page]]).save(page, quality=_QUALITY)
+        _page([_tile(entry) for entry in drawn[start : start + per_page]]).save(page, quality=_QUALITY)
         pages.append(page)
     shown = [f'<p><img src="{page.name}" alt="{page.name}">' for page in pages]
+    if len(flagged) > len(drawn):
+        shown.append(f"<p>{len(flagged) - len(drawn)} more flagged photos are in findings.csv.")
     body = "\n".join(shown or ["<p>No photo is flagged."])
     (folder / INDEX).write_text(f"<!doctype html><title>Flagged photos</title>\n{body}\n", encoding="utf-8")
     return pages

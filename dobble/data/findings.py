@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Literal
 from dobble.data.annotations import JsonDict
 
 Severity = Literal["error", "warning"]
+
+MOST = 1000  # of one check: nobody reads more, and one wrong parameter would fill the disk
 
 _COLUMNS = ("photo", "severity", "check", "finding", "suggestion", "link")
 _LABELBOX_ID = re.compile(r"c[a-z0-9]{24}")
@@ -40,6 +43,21 @@ class Finding:
     def __str__(self) -> str:
         where = f"photo {self.photo}: " if self.photo else ""
         return f"{where}{self.finding} ({self.suggestion})"
+
+
+def capped(findings: Sequence[Finding]) -> list[Finding]:
+    """Keep the first 1,000 of each check; one more says how many are left out."""
+    kept, seen = [], Counter[tuple[Severity, str]]()
+    for found in findings:
+        key = found.severity, found.check
+        seen[key] += 1
+        if seen[key] <= MOST:
+            kept.append(found)
+    for (severity, check), number in seen.items():
+        if number > MOST:
+            text = f"{number - MOST} more of this kind are left out"
+            kept.append(Finding("", severity, check, text, "mend these first"))
+    return kept
 
 
 def write_findings(path: Path, findings: Sequence[Finding], links: Mapping[str, str]) -> None:

@@ -19,7 +19,7 @@ from dobble.data.deck_check import Suspicion, find_mistakes
 from dobble.data.deepchecks_suite import Outcome, Sample, data_suite
 from dobble.data.duplicates import near_duplicates
 from dobble.data.export_rows import read_rows
-from dobble.data.findings import Finding, labelbox_link, write_findings
+from dobble.data.findings import MOST, Finding, capped, labelbox_link, write_findings
 from dobble.data.names import look_alike, photo_id
 from dobble.data.orientation import UPRIGHT, before_turn, read_turned, turn_boxes
 from dobble.data.photo_check import (
@@ -99,10 +99,11 @@ def validate(
         checks=dict(sorted(Counter(found.check for found in findings).items())),
     )
     failing = [found for found in findings if found.severity in params.fail_on]
+    shown = capped(findings)
     with replaced_folder(out) as side:
-        write_findings(side / FINDINGS, findings, links)
+        write_findings(side / FINDINGS, shown, links)
         (side / SHEETS).mkdir()
-        write_sheets(side / SHEETS, group_findings(findings, photos, voc / "JPEGImages"))
+        write_sheets(side / SHEETS, group_findings(shown, photos, voc / "JPEGImages"))
         if outcome is not None:
             outcome.write_html(side / DEEPCHECKS)
         else:
@@ -111,7 +112,7 @@ def validate(
         (side / METRICS).write_text(text + "\n", encoding="utf-8")
         (side / VERDICT).write_text("failed\n" if failing else "passed\n", encoding="utf-8")
     if failing:
-        raise ValidationError(_failure(failing, out))
+        raise ValidationError(_failure(failing, out, whole=shown == findings))
     return summary
 
 
@@ -219,9 +220,10 @@ def _metrics(summary: ValidateSummary, outcome: Outcome | None, *, passed: bool)
     }
 
 
-def _failure(failing: Sequence[Finding], out: Path) -> str:
+def _failure(failing: Sequence[Finding], out: Path, *, whole: bool) -> str:
     number = "1 finding" if len(failing) == 1 else f"{len(failing)} findings"
+    listed = "all of them" if whole else f"the first {MOST} of each check"
     return (
-        f"{number} in the labelled photos, the surest: {failing[0]}; all of them are in {out / FINDINGS},"
+        f"{number} in the labelled photos, the surest: {failing[0]}; {listed} are in {out / FINDINGS},"
         f" pictures in {out / SHEETS}: mend the labels, or change validate.fail_on in params.yaml"
     )

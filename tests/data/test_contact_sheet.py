@@ -44,6 +44,15 @@ def test_only_flagged_photos_are_shown_nine_a_page(tmp_path: Path) -> None:
     assert small[0] < 2 * TILE
 
 
+def test_beyond_450_photos_the_rest_are_counted_and_not_drawn(tmp_path: Path) -> None:
+    photos = make(tmp_path, "photo")
+    (one,) = group_findings([finding("photo")], photos, tmp_path)
+    assert len(write_sheets(tmp_path, [one] * 1000)) == 50
+    index = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert index.count("<img") == 50
+    assert "550 more flagged photos are in findings.csv" in index
+
+
 def test_the_box_in_doubt_is_red_and_the_others_are_not(tmp_path: Path) -> None:
     photos = make(tmp_path, "photo")
     (page,) = write_sheets(tmp_path, group_findings([finding("photo", "sun")], photos, tmp_path))
