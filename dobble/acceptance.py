@@ -1,6 +1,7 @@
 """Judges an evaluated bundle by the limits of `params.yaml` before it may be registered."""
 
 import json
+import math
 from pathlib import Path
 
 from dobble.errors import MissingInputError, ModelRejectedError
@@ -27,10 +28,14 @@ def check_model(metrics: dict[str, float], params: AcceptParams) -> str:
         raise MissingInputError(METRICS, "run `dvc repro`")
     limits = {"mAP": params.min_mAP, "game.joint": params.min_game_accuracy}
     short = [
-        f"{name} {metrics[name]:g} is below {limit:g}"
-        for name, limit in limits.items()
-        if metrics[name] < limit
+        problem for name, limit in limits.items() if (problem := _shortfall(name, metrics.get(name), limit))
     ]
     if short:
         raise ModelRejectedError(short)
     return ", ".join(f"{name} {metrics[name]:g} reaches {limit:g}" for name, limit in limits.items())
+
+
+def _shortfall(name: str, value: float | None, limit: float) -> str | None:
+    if value is None or not math.isfinite(value):
+        return f"{name} was not measured ({value})"
+    return f"{name} {value:g} is below {limit:g}" if value < limit else None

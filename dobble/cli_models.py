@@ -38,14 +38,10 @@ def log(
 
 @app.command(rich_help_panel=MODELS)
 def register() -> None:
-    """Log what lies in build/, register its bundle, and promote it if it wins by the rule."""
-    from dobble.promotion import promote_by_rule
-    from dobble.registry import register as run
-    from dobble.tracking import log_run
+    """Judge what lies in build/ by `accept`, log it, register its bundle, and promote it if it wins."""
+    from dobble.publish import publish
 
-    version = run(log_run())
-    print(f"{version.name} version {version.version}: {'new' if version.is_new else 'was registered before'}")
-    print(promote_by_rule(version).reason)
+    publish(tell=print)
 
 
 @app.command(rich_help_panel=MODELS)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dobble.errors import RunNotFoundError, VersionError
 from dobble.mlflow_client import Mlflow, open_mlflow
-from dobble.registry import CANDIDATE, CHAMPION, NAME, aliases, find_version
+from dobble.registry import CANDIDATE, CHAMPION, NAME, aliases, find_version, run_of
 from dobble.tracking import EXPERIMENT_TAG
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _find(mlflow: Mlflow, name: str) -> "Run":
         if not number:
             raise VersionError(f"no version is {name}: `dobble models` lists those that there are")
     if number.isdecimal():
-        return mlflow.client.get_run(str(find_version(mlflow, number).run_id))
+        return mlflow.client.get_run(run_of(find_version(mlflow, number)))
     if "'" not in name and "`" not in name:
         for attribute in ("attributes.run_id", f"tags.`{EXPERIMENT_TAG}`", "attributes.run_name"):
             found = mlflow.client.search_runs(

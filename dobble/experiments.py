@@ -11,7 +11,7 @@ import yaml
 from dobble.dvc_command import run_dvc
 from dobble.errors import MissingInputError
 from dobble.live_run import create_run
-from dobble.mlflow_client import Mlflow, open_mlflow
+from dobble.mlflow_client import Mlflow, alone, open_mlflow
 from dobble.pinned import members
 from dobble.results import (
     HISTORY,
@@ -21,6 +21,7 @@ from dobble.results import (
     EpochMetrics,
     Result,
     data_tags,
+    locked_params,
     numbers,
     parse_history,
     result_id,
@@ -50,7 +51,7 @@ def log_experiments(root: Path = Path()) -> list[RunReference]:
     found = [(one, result) for one in list_experiments(root) if (result := _read(root, one)) is not None]
     if not found:
         return []
-    with open_mlflow(root) as mlflow:
+    with alone(root), open_mlflow(root) as mlflow:
         return [_log(mlflow, experiment, result) for experiment, result in found]
 
 
@@ -88,8 +89,8 @@ def _log(mlflow: Mlflow, experiment: Experiment, result: Result) -> RunReference
 
 def _read(root: Path, experiment: Experiment) -> Result | None:
     """Read an experiment's result from its commit, None if it has not come as far as the evaluation."""
-    lock, params, metrics = (_committed(root, experiment, name) for name in (LOCK, PARAMS, METRICS))
-    if lock is None or params is None or metrics is None:
+    lock, metrics = (_committed(root, experiment, name) for name in (LOCK, METRICS))
+    if lock is None or metrics is None:
         return None
     locked: dict[str, Any] = yaml.safe_load(lock)
     try:
@@ -98,7 +99,7 @@ def _read(root: Path, experiment: Experiment) -> Result | None:
         return None
     return Result(
         id=result,
-        params=yaml.safe_load(params),
+        params=locked_params(locked),
         metrics=numbers(json.loads(metrics)),
         history=tuple(_history(root, locked)),
         tags={"git.revision": experiment.revision, **data_tags(locked)},

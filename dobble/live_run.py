@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from dobble.results import (
     flatten,
     read_history,
     read_yaml,
+    training_key,
 )
 from dobble.stack import STATE
 from dobble.storage import file_md5
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
 
 GROWING_HISTORY = Path("build/.train.resume/history.csv")
 LIVE = STATE / "live-run.json"
-HISTORY_TAG, RESULT_TAG, FLOW_TAG = "dobble.history", "dobble.result", "prefect.flow_run"
+HISTORY_TAG, TRAINING_TAG, RESULT_TAG = "dobble.history", "dobble.training", "dobble.result"
+FLOW_TAG = "prefect.flow_run"
 
 _LOOK_SECONDS, _FAREWELL_SECONDS = 0.25, 5.0
 _log = logging.getLogger(__name__)
@@ -106,20 +109,31 @@ class LiveRun:
                 mlflow.client.set_tag(run.info.run_id, HISTORY_TAG, file_md5(history))
             mlflow.client.set_terminated(run.info.run_id, self._status)
 
+    @cached_property
+    def _training(self) -> tuple[dict[str, str], str | None]:
+        """Parameters and key as they were at the first epoch, whatever is edited while the training runs.
+
+        Those of later stages are not certain yet.
+        """
+        return flatten({"train": read_yaml(self._root / PARAMS)["train"]}), training_key(self._root)
+
     def _run(self, mlflow: Mlflow) -> "Run":
-        found = left_run(mlflow, self._root, self._epochs)
+        params, training = self._training
+        found = left_run(mlflow, self._root, self._epochs, params, training)
         if found is not None:
             if found.info.status != "RUNNING":
                 mlflow.client.update_run(found.info.run_id, "RUNNING")
             return found
         tags = {**code_tags(self._root), **_data_tags(self._root)}
+        if training is not None:
+            tags[TRAINING_TAG] = training
         if self._flow_run is not None:
             tags[FLOW_TAG] = self._flow_run
         run = create_run(mlflow, tags)
         with replaced_file(self._root / LIVE) as side:
             facts = {"address": without_password(mlflow.address), "run_id": run.info.run_id}
             side.write_text(json.dumps(facts) + "\n", encoding="utf-8")
-        log_params(mlflow, run, flatten(read_yaml(self._root / PARAMS)))
+        log_params(mlflow, run, params)
         return run
 
 
@@ -145,10 +159,19 @@ def open_live_run(root: Path, flow_run: str | None = None) -> Iterator[LiveRun]:
         live.close(status)
 
 
-def left_run(mlflow: Mlflow, root: Path, epochs: list[EpochMetrics]) -> "Run | None":
+def left_run(
+    mlflow: Mlflow, root: Path, epochs: list[EpochMetrics], params: dict[str, str], training: str | None
+) -> "Run | None":
     """Find the run that the last training here left, if it is the one of these epochs and has no result yet.
 
-    One of other epochs is of a training that never came to its end, and is ended.
+    One of another training, which never came to its end, is ended.
+
+    Args:
+        mlflow: where to look.
+        root: folder of the project.
+        epochs: all that the present training has had.
+        params: by their dotted names, what it runs with.
+        training: its key, None if it is not known.
     """
     try:
         left = json.loads((root / LIVE).read_text(encoding="utf-8"))
@@ -161,11 +184,18 @@ def left_run(mlflow: Mlflow, root: Path, epochs: list[EpochMetrics]) -> "Run | N
     )
     if not found or RESULT_TAG in found[0].data.tags:
         return None
-    if logged_epochs(mlflow, found[0]) <= {point for epoch in epochs for point in points(epoch)}:
+    known = {point for epoch in epochs for point in points(epoch)}
+    if agrees(found[0], params, training) and logged_epochs(mlflow, found[0]) <= known:
         return found[0]
     if found[0].info.status == "RUNNING":
         mlflow.client.set_terminated(found[0].info.run_id, "KILLED")
     return None
+
+
+def agrees(run: "Run", params: dict[str, str], training: str | None) -> bool:
+    """Whether nothing that a run says speaks against these parameters and this training."""
+    same = run.data.tags.get(TRAINING_TAG, training) == training
+    return same and all(run.data.params.get(name, value) == value for name, value in params.items())
 
 
 def create_run(mlflow: Mlflow, tags: dict[str, str], name: str | None = None) -> "Run":

@@ -4,18 +4,20 @@ import json
 import logging
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 import requests
+from filelock import FileLock, Timeout
 
 from dobble.env import experiment_name, keep_mlflow_quick_and_quiet, tracking_address
 from dobble.errors import (
     TrackingAccessError,
     TrackingAddressError,
+    TrackingBusyError,
     TrackingError,
     TrackingUnreachableError,
 )
@@ -23,7 +25,7 @@ from dobble.stack import STATE
 from dobble.tracking_database import database_error
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
+    from mlflow import MlflowClient, MlflowException
 
 DATABASE, ARTIFACTS = STATE / "mlflow.db", STATE / "mlruns"
 
@@ -31,6 +33,7 @@ _SERVERS = ("http", "https")
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _CONNECT_SECONDS, _ANSWER_SECONDS = 3.0, 10.0
 _AWAY = (429, 502, 503, 504)
+_WAIT_SECONDS = 1800.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def open_mlflow(root: Path) -> Iterator[Mlflow]:
         TrackingError: if MLflow fails for a reason of its own.
     """
     chosen = tracking_address()
-    address = _database(root) if chosen is None else _checked(chosen)
+    address = _address(root)
     if _is_server(address):
         _ask(address)
     keep_mlflow_quick_and_quiet()
@@ -87,16 +90,53 @@ def open_mlflow(root: Path) -> Iterator[Mlflow]:
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what fails is raised as well
     try:
-        client = mlflow.MlflowClient(tracking_uri=address)
-        artifacts = None if chosen else (root / ARTIFACTS).absolute().as_uri()
-        yield Mlflow(client, address, _experiment(client, artifacts))
+        # Who opens a database first makes its tables
+        with nullcontext() if _is_server(address) else alone(root):
+            client = mlflow.MlflowClient(tracking_uri=address)
+            artifacts = None if chosen else (root / ARTIFACTS).absolute().as_uri()
+            experiment = _experiment(client, artifacts)
+        yield Mlflow(client, address, experiment)
     except (mlflow.MlflowException, requests.RequestException, SQLAlchemyError) as error:
         raise _named(error, address) from error
+
+
+@contextmanager
+def alone(root: Path) -> Iterator[None]:
+    """Let one process at a time log to a database, or, where a server is asked, from a project's folder.
+
+    Blocks may lie in one another.
+
+    Raises:
+        TrackingAddressError: if the address cannot be one.
+        TrackingBusyError: if another process does not come to an end.
+    """
+    from sqlalchemy import make_url  # noqa: PLC0415 - takes a moment
+
+    address = _address(root)
+    database = make_url(address).database if address.startswith("sqlite") else None
+    place = root / STATE / "mlflow" if database is None else Path(database)
+    lock = place.with_name(f"{place.name}.lock").absolute()
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(lock, timeout=_WAIT_SECONDS, is_singleton=True):
+            yield
+    except Timeout:
+        raise TrackingBusyError(str(lock)) from None
+
+
+def already_exists(error: "MlflowException") -> bool:
+    """Whether MLflow refuses to make what somebody else has made a moment ago."""
+    return str(error.error_code) == "RESOURCE_ALREADY_EXISTS"
 
 
 def without_password(address: str) -> str:
     """Give an address as messages may show it."""
     return re.sub(r"//[^@/]*@", "//", address)
+
+
+def _address(root: Path) -> str:
+    chosen = tracking_address()
+    return _database(root) if chosen is None else _checked(chosen)
 
 
 def _database(root: Path) -> str:
@@ -137,10 +177,17 @@ def _ask(address: str) -> None:
 
 
 def _experiment(client: "MlflowClient", artifacts: str | None) -> str:
+    from mlflow import MlflowException  # noqa: PLC0415 - takes seconds
+
     name = experiment_name()
     found = client.get_experiment_by_name(name)
     if found is None:
-        return str(client.create_experiment(name, artifact_location=artifacts))
+        try:
+            return str(client.create_experiment(name, artifact_location=artifacts))
+        except MlflowException as error:
+            found = client.get_experiment_by_name(name)
+            if found is None or not already_exists(error):
+                raise
     if found.lifecycle_stage != "active":
         cure = f"restore it by `mlflow experiments restore -x {found.experiment_id}`"
         raise TrackingError(f"the experiment {name!r} was deleted in MLflow: {cure}")

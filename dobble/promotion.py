@@ -5,31 +5,29 @@ import logging
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from dobble.errors import AnnotationError
 from dobble.files import replaced_file
-from dobble.mlflow_client import Mlflow, open_mlflow
-from dobble.params import Params, RegistryParams, load_params
-from dobble.registry import NAME, RegisteredVersion, champion, find_version, promote, test_metrics
-from dobble.results import MEASURED_TAG, measured_on, numbers
+from dobble.interval import Interval, lead_interval
+from dobble.mlflow_client import Mlflow, alone, open_mlflow
+from dobble.params import RegistryParams, load_params
+from dobble.registry import (
+    NAME,
+    RegisteredVersion,
+    champion,
+    choice_of_people,
+    find_version,
+    promote,
+)
+from dobble.remeasure import Measured, measured
 from dobble.stack import STATE
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 DECISION = STATE / "decision.json"
+Outcome = Literal["first", "better", "no difference", "worse", "refused"]
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A version's metric on the present test photos, or the problem why there is none."""
-
-    version: str
-    value: float | None
-    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,7 @@ class Decision:
 
     Attributes:
         promoted: whether it becomes champion.
+        outcome: what the comparison came to; `refused` if there was none.
         reason: one sentence with the numbers.
         metric: by which both were compared.
         margin: by which the candidate had to win.
@@ -45,9 +44,12 @@ class Decision:
         candidate_value: its metric, None if it could not be measured.
         champion: the version to beat, None if there was none.
         champion_value: its metric on the same test photos, None if it could not be measured.
+        lead_low: lower end of the interval of the candidate's lead, None if there is none.
+        lead_high: its upper end.
     """
 
     promoted: bool
+    outcome: Outcome
     reason: str
     metric: str
     margin: float
@@ -55,13 +57,16 @@ class Decision:
     candidate_value: float | None
     champion: str | None
     champion_value: float | None
+    lead_low: float | None
+    lead_high: float | None
 
 
 def promote_by_rule(version: RegisteredVersion, root: Path = Path()) -> Decision:
     """Make a version champion if it passes validation and beats the champion on the same test photos.
 
-    Whichever of the two was measured on other photos than the present ones is measured anew. The first
-    champion only has to reach the minimum. Tags of the version and `.dobble/decision.json` keep the decision.
+    Whichever of the two was measured on other photos or by other code than the present is measured anew. The
+    first champion only has to reach the minimum. What people decided holds: a rollback, and who was champion
+    before. Tags of the version and `.dobble/decision.json` keep the decision.
 
     Raises:
         ParameterError: if the block `registry` of `params.yaml` is wrong.
@@ -69,13 +74,13 @@ def promote_by_rule(version: RegisteredVersion, root: Path = Path()) -> Decision
         TrackingError: if MLflow is away or refuses.
     """
     params = load_params(root / "params.yaml")
-    with open_mlflow(root) as mlflow:
+    with alone(root), open_mlflow(root) as mlflow:
         candidate, rival = find_version(mlflow, version.version), champion(mlflow)
         decision = decide(
             params.registry,
-            _measured(mlflow, candidate, root, params),
-            None if rival is None else _measured(mlflow, rival, root, params),
-            _objection(candidate),
+            measured(mlflow, candidate, root, params),
+            None if rival is None else measured(mlflow, rival, root, params),
+            choice_of_people(mlflow, candidate) or _objection(candidate),
         )
         if decision.promoted:
             promote(decision.candidate, root, by="rule")
@@ -97,14 +102,23 @@ def decide(
         objection: why the candidate does not pass validation, None if it does.
     """
     refusal = _refusal(rule, candidate, rival, objection)
-    if refusal is not None:
-        reason = f"version {candidate.version} does not become champion: {refusal}"
+    outcome: Outcome = "refused"
+    interval, said = None, f"with {rule.metric} {candidate.value or 0:g}"
+    if refusal is None and rival is not None:
+        interval = _interval(rule, candidate, rival)
+        outcome, said = _compare(rule, candidate, rival, interval)
+    elif refusal is None:
+        outcome = "first"
+    promoted = outcome in ("first", "better")
+    if not promoted:
+        reason = f"version {candidate.version} does not become champion: {refusal or said}"
     elif rival is None:
-        reason = f"version {candidate.version} is the first champion, with {rule.metric} {candidate.value:g}"
+        reason = f"version {candidate.version} is the first champion, {said}"
     else:
-        reason = f"version {candidate.version} becomes champion: {_compared(rule, candidate, rival)}"
+        reason = f"version {candidate.version} becomes champion: {said}"
     return Decision(
-        promoted=refusal is None,
+        promoted=promoted,
+        outcome=outcome,
         reason=reason,
         metric=rule.metric,
         margin=rule.margin,
@@ -112,6 +126,8 @@ def decide(
         candidate_value=candidate.value,
         champion=None if rival is None else rival.version,
         champion_value=None if rival is None else rival.value,
+        lead_low=None if interval is None else interval.low,
+        lead_high=None if interval is None else interval.high,
     )
 
 
@@ -127,18 +143,36 @@ def _refusal(
             return f"there is no {rule.metric} of version {one.version} to compare ({one.problem})"
     if candidate.value is not None and candidate.value < rule.minimum:
         return f"its {rule.metric} of {candidate.value:g} is below the minimum {rule.minimum:g}"
-    if rival is not None and _lead(candidate, rival) < rule.margin:
-        return f"{_compared(rule, candidate, rival)} where {rule.margin:g} is asked for"
     return None
 
 
-def _compared(rule: RegistryParams, candidate: Measured, rival: Measured) -> str:
+def _interval(rule: RegistryParams, candidate: Measured, rival: Measured) -> Interval | None:
+    if candidate.outcomes is None or rival.outcomes is None:
+        return None
+    return lead_interval(candidate.outcomes, rival.outcomes, rule.metric)
+
+
+def _compare(
+    rule: RegistryParams, candidate: Measured, rival: Measured, interval: Interval | None
+) -> tuple[Outcome, str]:
+    """Say who is better, and the numbers that it is said by; without an interval the margin has to do."""
+    lead = round((candidate.value or 0.0) - (rival.value or 0.0), 6)
     values = f"{rule.metric} {candidate.value:g} against {rival.value:g} of version {rival.version}"
-    return f"{values}, a lead of {_lead(candidate, rival):g}"
-
-
-def _lead(candidate: Measured, rival: Measured) -> float:
-    return round((candidate.value or 0.0) - (rival.value or 0.0), 6)
+    said = f"{values}, a lead of {lead:g}"
+    if interval is None:
+        note = f"no interval is known for {rule.metric} on these cards"
+        if lead >= rule.margin:
+            return "better", f"{said} ({note})"
+        outcome: Outcome = "worse" if lead <= -rule.margin else "no difference"
+        return outcome, f"{said} where {rule.margin:g} is asked for ({note})"
+    said = f"{said}, with other cards between {interval.low:g} and {interval.high:g}"
+    if interval.high < 0:
+        return "worse", said
+    if interval.low <= 0:
+        return "no difference", f"{said}: no difference"
+    if lead < rule.margin:
+        return "no difference", f"{said}, where {rule.margin:g} is asked for"
+    return "better", said
 
 
 def _objection(candidate: "ModelVersion") -> str | None:
@@ -150,31 +184,6 @@ def _objection(candidate: "ModelVersion") -> str | None:
     if int(tags.get("validation.objections", 0)):
         return f"Deepchecks objects to it {tags['validation.objections']} times (the report says why)"
     return None
-
-
-def _measured(mlflow: Mlflow, version: "ModelVersion", root: Path, params: Params) -> Measured:
-    number, metric = str(version.version), params.registry.metric
-    if version.tags.get(MEASURED_TAG) == measured_on(root, params.evaluate.iou_threshold):
-        metrics = test_metrics(version)
-    else:
-        _log.info("version %s was measured on other test photos: measuring it on these", number)
-        try:
-            metrics = _measure(mlflow, version, root, params)
-        except AnnotationError as error:  # it knows other classes than these photos show
-            return Measured(number, None, str(error))
-    return Measured(number, metrics.get(metric), f"{metric} is not among its metrics")
-
-
-def _measure(mlflow: Mlflow, version: "ModelVersion", root: Path, params: Params) -> dict[str, float]:
-    from mlflow.artifacts import download_artifacts  # noqa: PLC0415 - takes seconds
-
-    from dobble.detector.evaluate import measure  # noqa: PLC0415 - takes seconds
-
-    source = mlflow.client.get_model_version_download_uri(NAME, version.version)
-    with TemporaryDirectory() as folder:
-        bundle = download_artifacts(source, dst_path=folder, tracking_uri=mlflow.address)
-        measured = measure(Path(bundle), root / "build/voc", root / "build/splits", params.evaluate)
-        return numbers(measured.metrics)
 
 
 def _write_down(mlflow: Mlflow, decision: Decision, root: Path) -> None:

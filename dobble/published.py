@@ -1,13 +1,16 @@
-"""Remembers which result MLflow has as which version, so that a run that changes nothing asks nobody."""
+"""Remembers which result MLflow has as which version, so that a run that changes nothing does nothing."""
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from dobble.env import tracking_address
+from dobble.env import experiment_name, tracking_address
 from dobble.files import replaced_file
 from dobble.mlflow_client import without_password
-from dobble.results import LOCK, read_yaml, result_id
+from dobble.params import load_params
+from dobble.registry import is_registered
+from dobble.results import LOCK, PARAMS, read_yaml
 from dobble.stack import STATE
 
 RECORD = STATE / "published.json"
@@ -17,8 +20,7 @@ RECORD = STATE / "published.json"
 class Publication:
     """A result in MLflow: pages are None if no server shows them, `decision` is the rule's reason."""
 
-    result: str
-    tracking: str
+    key: str
     run: str
     run_page: str | None
     version: str
@@ -26,27 +28,35 @@ class Publication:
     decision: str
 
 
-def current_result(root: Path = Path()) -> str:
-    """Give the id of the result in `dvc.lock`.
+def publication_key(root: Path = Path()) -> str:
+    """Hash all that decides what is published where: every stage in `dvc.lock`, the limits, and the address.
 
     Raises:
-        MissingInputError: if there is none.
+        MissingInputError: if there is no `dvc.lock`.
+        ParameterError: if `params.yaml` is wrong.
     """
-    return result_id(read_yaml(root / LOCK))
-
-
-def tracking_name() -> str:
-    """Say where runs are logged to."""
-    return without_password(tracking_address() or "")
+    params = load_params(root / PARAMS)
+    facts = [
+        read_yaml(root / LOCK).get("stages"),
+        params.accept.model_dump(),
+        params.registry.model_dump(),
+        without_password(tracking_address() or ""),
+        experiment_name(),
+    ]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def find_publication(root: Path = Path()) -> Publication | None:
-    """Give what MLflow made of the result in `dvc.lock`, None if it was not published from here."""
+    """Give what MLflow has of the result in `dvc.lock`; None if it was not published from here, or is gone.
+
+    Raises:
+        TrackingError: if MLflow is away or refuses.
+    """
     try:
         found = Publication(**json.loads((root / RECORD).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-    same = (found.result, found.tracking) == (current_result(root), tracking_name())
+    same = found.key == publication_key(root) and is_registered(found.version, root)
     return found if same else None
 
 

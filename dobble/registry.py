@@ -5,10 +5,10 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from dobble.errors import VersionError
-from dobble.mlflow_client import Mlflow, open_mlflow
+from dobble.mlflow_client import Mlflow, alone, already_exists, open_mlflow
 from dobble.results import BUNDLE, MEASURED_TAG, validation_tags
 from dobble.tracking import RunReference
 from jetson.bundle import load_bundle
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 NAME = "dobble"
 CANDIDATE, CHAMPION = "candidate", "champion"
 MANIFEST_TAG, HISTORY_TAG = "bundle.manifest_sha256", "champions"
+RUN_TAG, HELD_TAG = "evaluated.run", "champion.held"
+SINCE_TAG, UNTIL_TAG = "champion.since", "champion.until"
 
 _FROM_RUN = (MEASURED_TAG, "data.md5", "git.revision", "git.dirty")
 
@@ -57,8 +59,8 @@ class Succession:
 def register(run: RunReference, root: Path = Path()) -> RegisteredVersion:
     """Register the whole bundle of a logged result and make it the candidate.
 
-    A bundle that is registered keeps its version. The tags of a version say what a device verifies, and
-    what the bundle's last evaluation and validation came to.
+    A bundle that is registered keeps its version, also if somebody else registers it at this moment. The tags
+    of a version say what a device verifies, and what the bundle's last evaluation and validation came to.
 
     Raises:
         jetson.errors.BundleError: if the bundle is damaged.
@@ -66,20 +68,36 @@ def register(run: RunReference, root: Path = Path()) -> RegisteredVersion:
     """
     folder = root / BUNDLE
     load_bundle(str(folder))
-    manifest = hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()
-    with open_mlflow(root) as mlflow:
+    manifest = _manifest_hash(root)
+    with alone(root), open_mlflow(root) as mlflow:
         logged = mlflow.client.get_run(run.run_id)
-        tags = {MANIFEST_TAG: manifest, **_facts(folder), **_outcome(logged), **validation_tags(root)}
-        version = next((one for one in _versions(mlflow) if one.tags.get(MANIFEST_TAG) == manifest), None)
-        is_new = version is None
+        facts = {MANIFEST_TAG: manifest, RUN_TAG: run.run_id, **_facts(folder)}
+        tags = {**facts, **_outcome(logged), **validation_tags(root)}
+        version, is_new = _of_bundle(mlflow, manifest), False
         if version is None:
-            version = _create(mlflow, logged, folder, tags)
+            made = _create(mlflow, logged, folder, tags)
+            # Another machine may have made one as well: all that look after their own keep the same one
+            version = _of_bundle(mlflow, manifest) or made
+            is_new = version.version == made.version
+            if not is_new:
+                mlflow.client.delete_model_version(NAME, made.version)
         for name, value in tags.items():
             if version.tags.get(name) != value:
                 mlflow.client.set_model_version_tag(NAME, version.version, name, value)
         mlflow.client.set_registered_model_alias(NAME, CANDIDATE, version.version)
         page = mlflow.version_page(NAME, version.version)
     return RegisteredVersion(NAME, str(version.version), page, is_new)
+
+
+def is_registered(version: str, root: Path = Path()) -> bool:
+    """Whether the registry has a version, and with the bundle that lies in `build/`.
+
+    Raises:
+        TrackingError: if MLflow is away or refuses.
+    """
+    with open_mlflow(root) as mlflow:
+        found = next((one for one in _versions(mlflow) if str(one.version) == version), None)
+        return found is not None and found.tags.get(MANIFEST_TAG) == _manifest_hash(root)
 
 
 def versions(root: Path = Path()) -> list[ListedVersion]:
@@ -96,7 +114,7 @@ def versions(root: Path = Path()) -> list[ListedVersion]:
                 version=str(one.version),
                 aliases=tuple(sorted(name for name, of in named.items() if of == str(one.version))),
                 created=datetime.fromtimestamp(one.creation_timestamp / 1000, UTC),
-                run=str(runs[one.run_id].info.run_name) if one.run_id in runs else "",
+                run=str(runs[run_of(one)].info.run_name) if run_of(one) in runs else "",
                 metrics=test_metrics(one),
                 tags=dict(one.tags),
             )
@@ -104,15 +122,17 @@ def versions(root: Path = Path()) -> list[ListedVersion]:
         ]
 
 
-def promote(version: str, root: Path = Path(), *, by: str = "hand") -> Succession:
-    """Make a version the champion, and remember the one before.
+def promote(version: str, root: Path = Path(), *, by: Literal["hand", "rule"] = "hand") -> Succession:
+    """Make a version the champion, and remember the one before; by hand it ends what a rollback holds.
 
     Raises:
         VersionError: if there is no such version.
         TrackingError: if MLflow is away or refuses.
     """
-    with open_mlflow(root) as mlflow:
+    with alone(root), open_mlflow(root) as mlflow:
         find_version(mlflow, version)
+        if by == "hand" and HELD_TAG in _model_tags(mlflow):
+            mlflow.client.delete_registered_model_tag(NAME, HELD_TAG)
         history = _champions(mlflow)
         before = history[-1] if history else None
         if before == version:
@@ -120,19 +140,18 @@ def promote(version: str, root: Path = Path(), *, by: str = "hand") -> Successio
         # The alias first: a history that lacks it is mended by it, not the other way round.
         mlflow.client.set_registered_model_alias(NAME, CHAMPION, version)
         _remember(mlflow, [*history, version])
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        mlflow.client.set_model_version_tag(NAME, version, "champion.since", f"{now} by {by}")
+        mlflow.client.set_model_version_tag(NAME, version, SINCE_TAG, f"{_now()} by {by}")
     return Succession(version, before)
 
 
 def rollback(root: Path = Path()) -> Succession:
-    """Make the champion before the present one champion again.
+    """Make the champion before the present one champion again, which holds until a person promotes.
 
     Raises:
         VersionError: if there was none.
         TrackingError: if MLflow is away or refuses.
     """
-    with open_mlflow(root) as mlflow:
+    with alone(root), open_mlflow(root) as mlflow:
         history = _champions(mlflow)
         there = {str(one.version) for one in _versions(mlflow)}
         earlier = history[:-1]
@@ -141,9 +160,25 @@ def rollback(root: Path = Path()) -> Succession:
         if not earlier:
             present = f"version {history[-1]} is the first" if history else "there is no champion"
             raise VersionError(f"nothing to roll back to: {present}; `dobble promote VERSION` chooses one")
+        # What the rule must not undo is said before anything is done
+        mlflow.client.set_registered_model_tag(NAME, HELD_TAG, earlier[-1])
+        if history[-1] in there:
+            mlflow.client.set_model_version_tag(NAME, history[-1], UNTIL_TAG, f"{_now()} by rollback")
         _remember(mlflow, earlier)
         mlflow.client.set_registered_model_alias(NAME, CHAMPION, earlier[-1])
     return Succession(earlier[-1], history[-1])
+
+
+def choice_of_people(mlflow: Mlflow, candidate: "ModelVersion") -> str | None:
+    """Say why the rule must leave the champion alone, None if it need not: people have decided otherwise."""
+    number, present = str(candidate.version), aliases(mlflow).get(CHAMPION)
+    if number == present:
+        return None
+    if present is not None and _model_tags(mlflow).get(HELD_TAG) == present:
+        return f"version {present} was brought back by `dobble rollback`, and stays until `dobble promote`"
+    if {SINCE_TAG, UNTIL_TAG} & candidate.tags.keys() or number in _champions(mlflow):
+        return f"it was champion before: only `dobble promote {number}` brings it back"
+    return None
 
 
 def find_version(mlflow: Mlflow, version: str) -> "ModelVersion":
@@ -164,6 +199,11 @@ def aliases(mlflow: Mlflow) -> dict[str, str]:
     """Give the number of the version of each alias."""
     found = mlflow.client.search_registered_models(f"name = '{NAME}'")
     return {name: str(version) for name, version in found[0].aliases.items()} if found else {}
+
+
+def run_of(version: "ModelVersion") -> str:
+    """Give the id of the run that evaluated a version last."""
+    return str(version.tags.get(RUN_TAG, version.run_id))
 
 
 def champion(mlflow: Mlflow) -> "ModelVersion | None":
@@ -202,10 +242,16 @@ def _outcome(run: "Run") -> dict[str, str]:
 
 
 def _create(mlflow: Mlflow, run: "Run", folder: Path, tags: dict[str, str]) -> "ModelVersion":
+    from mlflow import MlflowException  # noqa: PLC0415 - takes seconds
+
     client, run_id = mlflow.client, run.info.run_id
     client.log_artifacts(run_id, str(folder), "bundle")
     if not client.search_registered_models(f"name = '{NAME}'"):
-        client.create_registered_model(NAME, description="Bundles for the device: network, labels, deck")
+        try:
+            client.create_registered_model(NAME, description="Bundles for the device: network, labels, deck")
+        except MlflowException as error:
+            if not already_exists(error):
+                raise
     return client.create_model_version(NAME, f"{run.info.artifact_uri}/bundle", run_id, tags)
 
 
@@ -214,10 +260,28 @@ def _versions(mlflow: Mlflow) -> list["ModelVersion"]:
     return sorted(found, key=lambda one: -int(one.version))
 
 
+def _of_bundle(mlflow: Mlflow, manifest: str) -> "ModelVersion | None":
+    """Find the first version of a bundle."""
+    found = [one for one in _versions(mlflow) if one.tags.get(MANIFEST_TAG) == manifest]
+    return found[-1] if found else None
+
+
+def _manifest_hash(root: Path) -> str:
+    return hashlib.sha256((root / BUNDLE / "manifest.json").read_bytes()).hexdigest()
+
+
+def _model_tags(mlflow: Mlflow) -> dict[str, str]:
+    found = mlflow.client.search_registered_models(f"name = '{NAME}'")
+    return dict(found[0].tags) if found else {}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 def _champions(mlflow: Mlflow) -> list[str]:
     """All champions in their order; one that was made in MLflow's own pages counts as well."""
-    found = mlflow.client.search_registered_models(f"name = '{NAME}'")
-    history: list[str] = json.loads(found[0].tags.get(HISTORY_TAG, "[]")) if found else []
+    history: list[str] = json.loads(_model_tags(mlflow).get(HISTORY_TAG, "[]"))
     present = aliases(mlflow).get(CHAMPION)
     return history if present is None or history[-1:] == [present] else [*history, present]
 

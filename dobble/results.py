@@ -19,6 +19,7 @@ from dobble.storage import file_md5
 LOCK, PARAMS = "dvc.lock", "params.yaml"
 HISTORY, METRICS = "build/train/history.csv", "build/evaluation/metrics.json"
 BUNDLE, VALIDATION = "build/bundle", "build/validation"
+OUTCOMES = "build/evaluation/outcomes"
 MODEL_CHECK = "build/evaluation/report/deepchecks.json"
 RESULT_STAGES = ("train", "export", "evaluate")
 
@@ -40,7 +41,7 @@ class Result:
 
     Attributes:
         id: hash over what went into and came out of training, export and evaluation.
-        params: all parameters, nested as in `params.yaml`.
+        params: what its stages ran with, nested or dotted as in `dvc.yaml`.
         metrics: test metrics by their dotted names.
         history: the epochs of training.
         tags: where data and code stood.
@@ -64,11 +65,10 @@ def read_result(root: Path) -> Result:
     for stage in (*RESULT_STAGES, *({"validate"} & lock["stages"].keys())):
         for out in _stage(lock, stage)["outs"]:
             _check(root / out["path"], out["md5"])
-    params = with_locked(read_yaml(root / PARAMS), lock)
-    tags = {MEASURED_TAG: measured_on(root, params["evaluate"]["iou_threshold"])}
+    tags = {MEASURED_TAG: measured_on(root)}
     return Result(
         id=result_id(lock),
-        params=params,
+        params=locked_params(lock),
         metrics=numbers(json.loads((root / METRICS).read_text(encoding="utf-8"))),
         history=tuple(read_history(root / HISTORY)),
         tags={**tags, **code_tags(root), **data_tags(lock), **validation_tags(root)},
@@ -81,25 +81,44 @@ def result_id(lock: Mapping[str, Any]) -> str:
     Raises:
         MissingInputError: if one of these stages has not run.
     """
-    facts = [
-        {
-            "stage": name,
-            "cmd": entry["cmd"],
-            "params": entry.get("params", {}),
-            "deps": sorted((item["path"], item.get("md5")) for item in entry.get("deps", [])),
-            "outs": sorted((item["path"], item.get("md5")) for item in entry.get("outs", [])),
-        }
-        for name in RESULT_STAGES
-        for entry in [_stage(lock, name)]
-    ]
+    facts = [{"stage": name, **_facts(_stage(lock, name))} for name in RESULT_STAGES]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def with_locked(params: Mapping[str, Any], lock: Mapping[str, Any]) -> dict[str, Any]:
-    """Put the parameters that stages have run with over those that stand in `params.yaml` by now."""
-    merged = dict(params)
+def training_key(root: Path) -> str | None:
+    """Give the key of the training that runs now: what it reads, and its parameters.
+
+    It is what `locked_training_key` gives once DVC has written `dvc.lock`. None without a stage `train`.
+    """
+    if not (root / "dvc.yaml").is_file():
+        return None
+    stage = (read_yaml(root / "dvc.yaml").get("stages") or {}).get("train")
+    if stage is None:
+        return None
+    lock = read_yaml(root / LOCK) if (root / LOCK).is_file() else {}
+    entries = (lock.get("stages") or {}).values()
+    made = {out["path"]: out.get("md5", "") for entry in entries for out in entry.get("outs", [])}
+    deps = [[path, made.get(path) or _md5(root / path)] for path in stage.get("deps", [])]
+    return _training_key(deps, {"train": read_yaml(root / PARAMS).get("train")})
+
+
+def locked_training_key(root: Path) -> str | None:
+    """Give the key of the training that `dvc.lock` records."""
+    entry = _stage(read_yaml(root / LOCK), "train")
+    return _training_key(_facts(entry)["deps"], entry.get("params", {}).get(PARAMS, {}))
+
+
+def _training_key(deps: list[list[str]], params: Mapping[str, Any]) -> str:
+    facts = json.dumps([sorted(deps), sorted(flatten(params).items())])
+    return hashlib.sha256(facts.encode()).hexdigest()[:16]
+
+
+def locked_params(lock: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the parameters that stages have run with; those of a stage that has not run are unknown yet."""
+    merged: dict[str, Any] = {}
     for entry in (lock.get("stages") or {}).values():
-        merged |= entry.get("params", {}).get(PARAMS, {})
+        for name, value in entry.get("params", {}).get(PARAMS, {}).items():
+            merged.setdefault(name, value)
     return merged
 
 
@@ -161,16 +180,22 @@ def data_tags(lock: Mapping[str, Any]) -> dict[str, str]:
     return {"data.md5": found[0]} if found else {}
 
 
-def measured_on(root: Path, iou_threshold: float) -> str:
-    """Hash the test photos, their labels, all classes, and the IoU that counts as found.
+def measured_on(root: Path) -> str:
+    """Hash all that decides how a bundle is measured: test photos, labels, classes, parameters and code.
 
-    Metrics with equal hashes can be compared.
+    Metrics with equal hashes can be compared. What went into an evaluation beside the model is what
+    `dvc.lock` has of it.
 
     Raises:
         MissingInputError, AnnotationError: if an earlier stage's output is missing or damaged.
     """
+    lock = read_yaml(root / LOCK)
+    entry = _stage(lock, "evaluate")
+    model = tuple(out["path"] for name in ("train", "export") for out in _stage(lock, name)["outs"])
+    beside = [item for item in _facts(entry)["deps"] if not item[0].startswith(model)]
+    digest = hashlib.sha256(json.dumps([entry.get("params", {}), beside], sort_keys=True).encode())
     voc, splits = root / "build/voc", root / "build/splits"
-    digest = hashlib.sha256(f"{iou_threshold:g}\n".encode() + (voc / "labels.txt").read_bytes())
+    digest.update((voc / "labels.txt").read_bytes())
     images = {path.stem: path for path in (voc / "JPEGImages").iterdir()}
     for name in read_image_set(splits / "test.txt"):
         for path in (images.get(name), voc / "Annotations" / f"{name}.xml"):
@@ -220,16 +245,28 @@ def _stage(lock: Mapping[str, Any], name: str) -> dict[str, Any]:
     return dict(entry)
 
 
+def _facts(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Give all by which DVC tells one run of a stage from another."""
+    named = {
+        kind: sorted([item["path"], item.get("md5") or ""] for item in entry.get(kind, []))
+        for kind in ("deps", "outs")
+    }
+    return {"cmd": entry["cmd"], "params": entry.get("params", {}), **named}
+
+
 def _check(path: Path, name: str) -> None:
     if not path.exists():
         raise MissingInputError(path, "run `dvc repro`, or `dvc checkout`")
-    if path.is_file():
-        here = file_md5(path)
-    else:
-        files = (file for file in path.rglob("*") if file.is_file())
-        here = listing_name({file.relative_to(path).as_posix(): file_md5(file) for file in files})
-    if here != name:
+    if _md5(path) != name:
         raise StaleResultError(path)
+
+
+def _md5(path: Path) -> str:
+    """Name a file or folder as DVC does."""
+    if not path.is_dir():
+        return file_md5(path)
+    files = (file for file in path.rglob("*") if file.is_file())
+    return listing_name({file.relative_to(path).as_posix(): file_md5(file) for file in files})
 
 
 def _git(root: Path, *arguments: str) -> str | None:

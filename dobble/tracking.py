@@ -11,12 +11,13 @@ from dobble.live_run import (
     HISTORY_TAG,
     LIVE,
     RESULT_TAG,
+    agrees,
     create_run,
     left_run,
     log_epochs,
     log_params,
 )
-from dobble.mlflow_client import Mlflow, open_mlflow
+from dobble.mlflow_client import Mlflow, alone, open_mlflow
 from dobble.results import (
     BUNDLE,
     HISTORY,
@@ -26,6 +27,7 @@ from dobble.results import (
     VALIDATION,
     Result,
     flatten,
+    locked_training_key,
     read_result,
 )
 from dobble.storage import file_md5
@@ -64,7 +66,7 @@ def log_run(root: Path = Path(), flow_run: str | None = None) -> RunReference:
     result = read_result(root)
     tags = {} if flow_run is None else {FLOW_TAG: flow_run}
     history = file_md5(root / HISTORY)
-    with open_mlflow(root) as mlflow:
+    with alone(root), open_mlflow(root) as mlflow:
         run = find_result(mlflow, result.id)
         if run is None:
             run = _opened_by_training(mlflow, root, result, history) or create_run(mlflow, {})
@@ -110,10 +112,11 @@ def _opened_by_training(mlflow: Mlflow, root: Path, result: Result, history: str
         f"tags.`{HISTORY_TAG}` = '{history}'",
         order_by=["attributes.start_time DESC"],
     )
+    params, training = flatten(result.params), locked_training_key(root)
     for run in found:
-        if RESULT_TAG not in run.data.tags:
+        if RESULT_TAG not in run.data.tags and agrees(run, params, training):
             return run
-    return left_run(mlflow, root, list(result.history))
+    return left_run(mlflow, root, list(result.history), params, training)
 
 
 def _log_files(mlflow: Mlflow, run_id: str, root: Path) -> None:

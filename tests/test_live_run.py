@@ -1,20 +1,24 @@
 """Trainings that are followed while they run, with a server that comes and goes."""
 
+import json
 import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from mlflow.entities import Run
 from mlflow_server import Line
 from tracked_project import Project
 
+from dobble.compare import compare
 from dobble.detector.train import train
 from dobble.errors import TrackingUnreachableError
 from dobble.live_run import EpochMetrics, open_live_run, watch_epochs
 from dobble.mlflow_client import Mlflow, open_mlflow
 from dobble.params import TrainParams
+from dobble.registry import register
 from dobble.results import read_history
 from dobble.tracking import log_run
 
@@ -195,6 +199,55 @@ def test_a_training_that_was_stopped_goes_on_in_its_run(
         for epoch in epochs:
             live.log_epoch(epoch)
     assert wait_for_steps(mlflow, [1, 2]).info.run_id == begun.info.run_id
+
+
+def test_run_of_a_training_has_no_parameters_of_stages_that_have_not_run(
+    project: Project, mlflow: Mlflow, epochs: list[EpochMetrics]
+) -> None:
+    with open_live_run(project.root) as live:
+        for epoch in epochs:
+            live.log_epoch(epoch)
+    begun = wait_for_steps(mlflow, [1, 2])
+    assert {name.partition(".")[0] for name in begun.data.params} == {"train"}
+    # Its model was not good enough; another threshold was, for which nothing was trained again
+    project.set_param("export", "score_threshold", 0.31)
+    project.rerun(bundle="another threshold")
+    run = log_run(project.root)
+    assert run.run_id == begun.info.run_id
+    register(run, project.root)
+    [changed] = [
+        row for row in compare("1", run.name, project.root).same if row.name == "export.score_threshold"
+    ]
+    assert (changed.first, changed.second) == ("0.31", "0.31")
+
+
+def test_run_of_other_parameters_is_not_gone_on_with_though_its_epochs_are_the_same(
+    project: Project, mlflow: Mlflow, epochs: list[EpochMetrics]
+) -> None:
+    with open_live_run(project.root) as live:
+        for epoch in epochs:
+            live.log_epoch(epoch)
+    begun = wait_for_steps(mlflow, [1, 2])
+    project.set_param("train", "threads", 7)
+    project.lock()
+    run = mlflow.client.get_run(log_run(project.root).run_id)
+    assert run.info.run_id != begun.info.run_id
+    assert (begun.data.params["train.threads"], run.data.params["train.threads"]) == ("1", "7")
+
+
+def test_run_of_other_code_is_not_gone_on_with_though_its_epochs_are_the_same(
+    project: Project, mlflow: Mlflow, epochs: list[EpochMetrics]
+) -> None:
+    (project.root / "loss.py").write_text("weight = 1\n", encoding="utf-8")
+    stage = {"cmd": "dobble train", "deps": ["build/voc", "build/splits", "loss.py"], "params": ["train"]}
+    (project.root / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"train": stage}}), encoding="utf-8")
+    begun = []
+    for weight in (1, 1, 2):
+        (project.root / "loss.py").write_text(f"weight = {weight}\n", encoding="utf-8")
+        with open_live_run(project.root) as live:
+            live.log_epoch(epochs[0])
+        begun.append(json.loads((project.root / ".dobble/live-run.json").read_text())["run_id"])
+    assert begun[0] == begun[1] != begun[2]
 
 
 def test_a_training_of_other_epochs_gets_a_run_of_its_own(

@@ -15,10 +15,11 @@ RULE = {"metric": "mAP", "margin": 0.05, "minimum": 0.2}
 PASSED = {"passed": True, "photos": 28}
 STAGES: dict[str, dict[str, Any]] = {
     "convert": {"deps": ["data"], "outs": ["build/voc"], "params": "convert"},
+    "split": {"deps": ["build/voc"], "outs": ["build/splits"], "params": "split"},
     "train": {"deps": ["build/voc", "build/splits"], "outs": ["build/train"], "params": "train"},
     "export": {"deps": ["build/train"], "outs": ["build/bundle"], "params": "export"},
     "evaluate": {
-        "deps": ["build/bundle", "build/splits"],
+        "deps": ["build/bundle", "build/splits", "build/voc"],
         "outs": [f"build/evaluation/{name}" for name in ("metrics.json", "outcomes", "plots", "report")],
         "params": "evaluate",
     },

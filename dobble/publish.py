@@ -1,0 +1,46 @@
+"""Takes an evaluated result to MLflow: judged by its limits, logged, registered, and decided on by rule."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from dobble.acceptance import check_model, read_metrics
+from dobble.params import load_params
+from dobble.promotion import promote_by_rule
+from dobble.published import Publication, publication_key, record_publication
+from dobble.registry import register
+from dobble.results import PARAMS
+from dobble.tracking import log_run
+
+
+def publish(
+    root: Path = Path(),
+    *,
+    flow_run: str | None = None,
+    tell: Callable[[str], object] = lambda _: None,
+) -> Publication:
+    """Publish what lies in `build/`; what is published already stays the run and the version that it is.
+
+    Args:
+        root: folder of the project.
+        flow_run: name or address of the Prefect flow run.
+        tell: given a line for each step.
+
+    Raises:
+        ModelRejectedError: if the result falls short of `accept`; nothing is registered.
+        MissingInputError: if a stage has not run.
+        StaleResultError: if `build/` is not what `dvc.lock` says.
+        jetson.errors.BundleError: if the bundle is damaged.
+        TrackingError: if MLflow is away or refuses; the same call goes on later.
+    """
+    key = publication_key(root)
+    tell(check_model(read_metrics(root), load_params(root / PARAMS).accept))
+    run = log_run(root, flow_run)
+    tell(f"logged as run {run.name} {run.url or ''}".rstrip())
+    version = register(run, root)
+    how = "registered as" if version.is_new else "was registered before as"
+    tell(f"{how} {version.name} version {version.version} {version.url or ''}".rstrip())
+    decision = promote_by_rule(version, root)
+    tell(decision.reason)
+    done = Publication(key, run.name, run.url, version.version, version.url, decision.reason)
+    record_publication(done, root)
+    return done
