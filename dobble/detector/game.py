@@ -91,8 +91,9 @@ def shared_pairs(cards: Sequence[AbstractSet[int]]) -> NDArray[np.int64]:
     for row, card in enumerate(cards):
         on_card[row, list(card)] = True
     common = on_card[first] & on_card[second]
-    pairs: NDArray[np.int64] = np.column_stack([first, second, common.argmax(1)])[common.sum(1) == 1]
-    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+    pairs = np.column_stack([first, second, common.argmax(1)])[common.sum(1) == 1]
+    ordered: NDArray[np.int64] = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+    return ordered
 
 
 def play_pairs(bundle: Bundle, cards: Sequence[AbstractSet[int]], readings: Sequence[CardReading]) -> Game:
@@ -117,15 +118,16 @@ def play_pairs(bundle: Bundle, cards: Sequence[AbstractSet[int]], readings: Sequ
 
 
 def _answers(bundle: Bundle, pairs: NDArray[np.int64], readings: Sequence[CardReading]) -> Answers:
-    rows = []
+    rows: list[tuple[int, float, float, bool]] = []
     for first, second, symbol in tqdm(pairs.tolist(), desc="pairs", leave=False, disable=None):
         match = play(bundle, readings[first], readings[second])
         truth = match.probability
         if match.symbol != symbol:
             truth = float(shared_symbol(bundle, readings[first], readings[second])[0][symbol])
         rows.append((match.symbol, match.probability, truth, match.no_answer is None))
-    columns = zip(*rows, strict=True) if rows else ((),) * 4
-    named, probability, truth, answered = columns
     return Answers(
-        np.array(named, np.int64), np.array(probability), np.array(truth), np.array(answered, bool)
+        symbol=np.array([row[0] for row in rows], np.int64),
+        probability=np.array([row[1] for row in rows], np.float64),
+        truth=np.array([row[2] for row in rows], np.float64),
+        answered=np.array([row[3] for row in rows], bool),
     )
