@@ -37,8 +37,8 @@ def publish(
     run = log_run(root, flow_run)
     tell(f"logged as run {run.name} {run.url or ''}".rstrip())
     version = register(run, root)
-    how = "registered as" if version.is_new else "was registered before as"
-    tell(f"{how} {version.name} version {version.version} {version.url or ''}".rstrip())
+    how = "new" if version.is_new else "was registered before"
+    tell(f"{version.name} version {version.version}: {how} {version.url or ''}".rstrip())
     decision = promote_by_rule(version, root)
     tell(decision.reason)
     done = Publication(key, run.name, run.url, version.version, version.url, decision.reason)

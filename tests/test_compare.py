@@ -98,11 +98,17 @@ def test_verbs_take_a_result_to_a_champion_and_show_it(
     project.rerun(mAP=0.5)
     assert dobble(project, monkeypatch, "log") is None
     assert capsys.readouterr().out.startswith("run ")
+    refused = dobble(project, monkeypatch, "register")
+    assert refused is not None
+    assert "the model is not good enough: game.joint 0 is below 0.8: nothing is registered" in refused
+    project.set_param("accept", "min_mAP", 0.0)
+    project.set_param("accept", "min_game_accuracy", 0.0)
     assert dobble(project, monkeypatch, "register") is None
-    assert capsys.readouterr().out.splitlines() == [
-        "dobble version 1: new",
-        "version 1 is the first champion, with mAP 0.5",
-    ]
+    judged, logged, registered, decided = capsys.readouterr().out.splitlines()
+    assert judged == "mAP 0.5 reaches 0, game.joint 0 reaches 0"
+    assert logged.startswith("logged as run ")
+    assert registered == f"dobble version 1: new {line.address}/#/models/dobble/versions/1"
+    assert decided == "version 1 is the first champion, with mAP 0.5"
     project.rerun(bundle="other", mAP=0.25)
     assert dobble(project, monkeypatch, "register") is None
     assert dobble(project, monkeypatch, "promote", "2") is None

@@ -62,7 +62,7 @@ def test_what_is_not_good_enough_is_never_registered(project: Project, database:
 def test_receipt_holds_until_anything_that_decided_changes(accepted: Project, database: str) -> None:
     root, said = accepted.root, []
     done = publish(root, tell=said.append)
-    assert [line.split()[0] for line in said] == ["mAP", "logged", "registered", "version"]
+    assert [line.split()[0] for line in said] == ["mAP", "logged", "dobble", "version"]
     assert find_publication(root) == done
     accepted.set_param("registry", "margin", 0.2)
     assert find_publication(root) is None
