@@ -198,7 +198,9 @@ def export() -> None:
     from dobble.detector.export import export as run
 
     done = run(CHECKPOINT, VOC, SPLITS, BUNDLE, params)
-    deck = "deck unknown" if done.deck_cards is None else f"deck of {done.deck_cards} cards"
+    deck = "deck unknown"
+    if done.deck is not None:
+        deck = f"deck of {len(done.deck.deck.cards)} cards ({done.deck.source})"
     print(
         f"{BUNDLE}: {done.bytes / 1e6:.1f} MB, {done.anchors} anchors, {deck}, calibration {done.calibration}"
     )

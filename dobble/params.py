@@ -31,6 +31,12 @@ _PROBLEMS = {
 }
 
 
+def _deck(choice: str) -> str:
+    if not re.fullmatch(r"labels|none|decks/[^/]+\.(csv|json)", choice):
+        raise ValueError(f"must be labels, none, or a file such as decks/mine.csv, not {choice!r}")
+    return choice
+
+
 def _rising(pair: tuple[float, float]) -> tuple[float, float]:
     low, high = pair
     if not 0 < low <= high:
@@ -129,6 +135,7 @@ class ExportParams(_Block):
     score_threshold: Share
     nms_iou: Share
     match_probability: Share
+    deck: Annotated[str, AfterValidator(_deck)]
     samples: Annotated[int, Field(ge=2, le=100)]
 
 

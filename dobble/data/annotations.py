@@ -44,6 +44,7 @@ class LabelledPhoto:
         labelled: whether a label counts; one without boxes says that the photo shows no symbol.
         exif_rotation: the EXIF orientation (1 to 8) of the labelled file, if the row says it.
         rejected: labels that a reviewer has rejected, which do not count.
+        project: id of the project whose labels these are; None without a label.
     """
 
     external_id: str
@@ -54,6 +55,7 @@ class LabelledPhoto:
     labelled: bool = True
     exif_rotation: int | None = None
     rejected: int = 0
+    project: str | None = None
 
 
 def read_photos(
@@ -142,7 +144,7 @@ class _Row:
         if row.get("experiments") and not row.get("projects"):
             raise self.error("has predictions of a model run only: export the project, not the model run")
         media = self.child(row, "media_attributes", dict)
-        labelled = self.project(row, project)
+        project, labelled = self.project(row, project)
         labels = counting_labels(labelled)
         if len(labels) > 1 and several_labels == "refuse":
             cure = "keep one in Labelbox, or set convert.several_labels to first"
@@ -156,22 +158,24 @@ class _Row:
             labelled=bool(labels),
             exif_rotation=_orientation(media.get("exif_rotation")),
             rejected=len(_done_labels(labelled)) - len(labels),
+            project=project if labels else None,
         )
 
-    def project(self, row: JsonDict, project: str | None) -> JsonDict:
+    def project(self, row: JsonDict, project: str | None) -> tuple[str | None, JsonDict]:
         projects = self.child(row, "projects", dict)
         chosen = {key: self.child(projects, key, dict) for key in projects if project in (None, key)}
         labelled = [key for key, value in chosen.items() if self.child(value, "labels", list)]
         if len(labelled) > 1:
             raise self.error(f"is labelled in the projects {', '.join(sorted(labelled))}: choose one of them")
-        found: JsonDict = chosen[labelled[0]] if labelled else {}
+        found_in = labelled[0] if labelled else None
+        found: JsonDict = {} if found_in is None else chosen[found_in]
         for label in found.get("labels", []):
             if not isinstance(label, dict):
                 raise self.error("labels holds something that is no label")
             details = self.child(label, "label_details", dict)
             self.child(details, "reviews", list)
             self.objects(label)
-        return found
+        return found_in, found
 
     def objects(self, label: JsonDict) -> list[JsonDict]:
         found: list[JsonDict] = self.child(self.child(label, "annotations", dict), "objects", list)

@@ -11,10 +11,11 @@ from tqdm import tqdm
 
 from dobble.data.annotations import LabelledPhoto, read_photos
 from dobble.data.bad_rows import BadRows
+from dobble.data.made_up import MADE_UP
 from dobble.data.names import look_alike
-from dobble.data.orientation import UPRIGHT, VOC_SUMMARY
+from dobble.data.orientation import UPRIGHT
 from dobble.data.placement import place_photos
-from dobble.data.voc import write_annotation, write_lines
+from dobble.data.voc import VOC_SUMMARY, write_annotation, write_lines
 from dobble.errors import ExportError, MissingInputError
 from dobble.files import link_or_copy, replaced_folder
 from dobble.params import ConvertParams
@@ -32,6 +33,7 @@ class ConvertSummary:
         left_out: photos without a label.
         classes: boxes of each class.
         turned: orientation of each photo, by its id, whose boxes were drawn before EXIF turns it.
+        made_up: ids of rendered photos whose deck is made up.
     """
 
     photos: int
@@ -41,6 +43,7 @@ class ConvertSummary:
     left_out: int
     classes: dict[str, int]
     turned: dict[str, int]
+    made_up: list[str]
 
 
 def convert(raw: Path, out: Path, params: ConvertParams) -> ConvertSummary:
@@ -65,7 +68,7 @@ def convert(raw: Path, out: Path, params: ConvertParams) -> ConvertSummary:
     names = _class_names(export, survey.boxes, params)
     classes: Counter[str] = Counter()
     photos = negatives = clipped = 0
-    turned = {}
+    turned, made_up = {}, []
     with replaced_folder(out) as side:
         (side / "JPEGImages").mkdir()
         (side / "Annotations").mkdir()
@@ -79,6 +82,8 @@ def convert(raw: Path, out: Path, params: ConvertParams) -> ConvertSummary:
             classes.update(annotation.names)
             if placed.orientation != UPRIGHT and annotation.objects:
                 turned[annotation.photo_id] = placed.orientation
+            if placed.photo.project == MADE_UP:
+                made_up.append(annotation.photo_id)
         bad.settle(skip=False)
         if not classes:
             problem = f"none of the {survey.photos} photos has a box: label some first"
@@ -92,6 +97,7 @@ def convert(raw: Path, out: Path, params: ConvertParams) -> ConvertSummary:
             survey.unlabelled,
             dict(sorted(classes.items())),
             dict(sorted(turned.items())),
+            sorted(made_up),
         )
         text = json.dumps(asdict(summary), indent=2, ensure_ascii=False)
         (side / VOC_SUMMARY).write_text(text + "\n", encoding="utf-8")

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 from tqdm import tqdm
 
+from dobble.data.annotations import LabelledBox
+from dobble.data.orientation import UPRIGHT, turn_back, turn_boxes
+from dobble.data.photos import check_photo
 from dobble.data.raw import export_line
 from dobble.data.sample import data_row
 from dobble.detector.dataset import read_photo
@@ -91,7 +94,7 @@ def label_photos(
                 continue
             corner = np.array([left, top, left, top], np.float64)
             pixels = np.asarray(transform.to_picture(placed.boxes), np.float64) + corner
-            lines.append(export_line(data_row(name, image, symbols, pixels, _PROJECT)))
+            lines.append(export_line(_row(photo.path, image, name, symbols, pixels)))
     with replaced_file(out) as side:
         side.write_text("".join(lines), encoding="utf-8", newline="\n")
     listed = out.with_suffix(".unsure.txt")
@@ -123,6 +126,24 @@ def place_symbols(scores: Floats, boxes: Floats, symbols: Sequence[int]) -> Plac
     ]
     there = np.array([something[members[place]].max() for place in chosen])
     return Placed(boxes[best].astype(np.float32), np.diagonal(marginal) * there)
+
+
+def _row(
+    path: Path, image: NDArray[np.uint8], name: str, symbols: Sequence[str], boxes: NDArray[np.float64]
+) -> dict[str, Any]:
+    """Give a photo's data row; as Labelbox does, in the pixels that the file stores."""
+    size = check_photo(path)
+    upright = [
+        LabelledBox(symbol, left, top, right - left, bottom - top)
+        for symbol, (left, top, right, bottom) in zip(symbols, boxes.tolist(), strict=True)
+    ]
+    stored = turn_boxes(upright, turn_back(size.orientation), size.upright)
+    corners = [(box.left, box.top, box.left + box.width, box.top + box.height) for box in stored]
+    row = data_row(name, image, symbols, np.array(corners), _PROJECT)
+    row["media_attributes"] |= {"width": size.stored[0], "height": size.stored[1]}
+    if size.orientation != UPRIGHT:
+        row["media_attributes"]["exif_rotation"] = str(size.orientation)
+    return row
 
 
 def _places(boxes: Floats, something: Floats) -> list[NDArray[np.int64]]:

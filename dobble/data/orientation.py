@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from dobble.data.annotations import LabelledBox
+from dobble.data.voc import VOC_SUMMARY
 
 UPRIGHT = 1
-VOC_SUMMARY = "summary.json"
 _TRANSPOSED, _MIRRORED, _UPSIDE_DOWN = (5, 6, 7, 8), (2, 3, 6, 7), (3, 4, 7, 8)
 _BACK = {6: 8, 8: 6}
 

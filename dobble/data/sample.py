@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from dobble.data.made_up import MADE_UP
 from dobble.data.names import photo_id
 from dobble.data.raw import export_line
 from dobble.data.render import photo_of_card, photo_of_table
@@ -28,9 +29,6 @@ from dobble.processes import end_with_parent
 
 Json = dict[str, Any]
 _Taken = TypeVar("_Taken")
-
-MADE_UP = "sample-deck"
-"""Project of rendered photos whose deck is made up: their cards say nothing of real ones."""
 
 _PRINTED, _TABLES_PROJECT = "printed-deck", "sample-tables"
 _JPEG_QUALITY = 92

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from dobble.errors import AnnotationError, MissingInputError
 
+VOC_SUMMARY = "summary.json"
+"""What `convert` says of all photos together, beside their annotations."""
+
 
 @dataclass(frozen=True)
 class VocObject:

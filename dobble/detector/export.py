@@ -15,12 +15,13 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
+from dobble.data.made_up import made_up_photos
 from dobble.data.voc import read_labels
-from dobble.deck import complete_deck
 from dobble.detector.anchors import INPUT_SIZE
 from dobble.detector.checkpoint import load_checkpoint, restore
 from dobble.detector.dataset import LabelledPhoto, load_split, read_photo
 from dobble.detector.game import shared_pairs
+from dobble.detector.known_deck import KnownDeck, choose_deck
 from dobble.detector.network import Deployed
 from dobble.errors import CheckpointError
 from dobble.files import replaced_folder
@@ -46,21 +47,22 @@ class ExportSummary:
 
     bytes: int
     anchors: int
-    deck_cards: int | None
+    deck: KnownDeck | None
     calibration: dict[str, float]
 
 
 def export(checkpoint: Path, voc: Path, splits: Path, out: Path, params: ExportParams) -> ExportSummary:
     """Write model, labels, samples and manifest into `out`, which appears whole or not.
 
-    The deck is what the labels of the train and validation photos say the printed cards are, with the cards
-    that follow from them; it is left out if they break the rules of the game. What only the test photos tell
-    stays unknown, for they judge the deck as well. The probabilities of matches are calibrated on the
-    validation photos.
+    The deck is that of `params.deck`, or what the labels of the train and validation photos say the printed
+    cards are, with the cards that follow from them; it is left out if they break the rules of the game. What
+    only the test photos tell stays unknown, for they judge the deck as well. The probabilities of matches are
+    calibrated on the validation photos.
 
     Raises:
         CheckpointError: if the checkpoint is damaged, or was trained on other labels.
         MissingInputError, AnnotationError, PhotoError: if an earlier stage's output is missing or damaged.
+        DeckError: if the file of the deck cannot be used.
         OutputError: if `out` cannot be written.
     """
     trained = load_checkpoint(checkpoint)
@@ -72,7 +74,8 @@ def export(checkpoint: Path, voc: Path, splits: Path, out: Path, params: ExportP
     network = Deployed(restore(trained, checkpoint)).eval()
     photos = {split: load_split(voc, splits, split) for split in ("train", "val", "test")}
     cards = [photo for photo in (*photos["train"], *photos["val"]) if len(photo.labels)]
-    deck = complete_deck({photo.name: [labels[label] for label in photo.labels] for photo in cards})
+    shown = {photo.name: [labels[label] for label in photo.labels] for photo in cards}
+    known = choose_deck(params.deck, shown, made_up_photos(voc), labels)
     with replaced_folder(out) as side:
         write_onnx(network, side / "model.onnx")
         (side / "labels.txt").write_text("\n".join(["BACKGROUND", *labels]) + "\n", encoding="utf-8")
@@ -85,7 +88,8 @@ def export(checkpoint: Path, voc: Path, splits: Path, out: Path, params: ExportP
                 "boxes": {"shape": [1, len(network.detector.anchors), 4], "format": "xyxy", "range": [0, 1]},
             },
             "labels": list(labels),
-            "deck": None if deck is None else [list(card) for card in deck.cards],
+            "deck": None if known is None else [list(card) for card in known.deck.cards],
+            "deck_source": None if known is None else known.source,
             "thresholds": {
                 "score": params.score_threshold,
                 "nms_iou": params.nms_iou,
@@ -101,7 +105,7 @@ def export(checkpoint: Path, voc: Path, splits: Path, out: Path, params: ExportP
     return ExportSummary(
         bytes=sum(file.stat().st_size for file in out.rglob("*") if file.is_file()),
         anchors=len(network.detector.anchors),
-        deck_cards=None if deck is None else len(deck.cards),
+        deck=known,
         calibration=manifest["calibration"],
     )
 

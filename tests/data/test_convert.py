@@ -118,6 +118,7 @@ def test_voc_has_the_photos_bytes_and_boxes_in_whole_pixels(raw, tmp_path):
         "left_out": 1,
         "classes": {"anchor": 2, "clock": 1, "tree": 1},
         "turned": {},
+        "made_up": [],
     }
     assert json.loads(files["summary.json"]) == asdict(summary)
 

@@ -5,15 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pipelines import SYMBOLS, Pipeline
+from PIL import ExifTags, Image
+from pipelines import ROOT, SYMBOLS, Pipeline
 from typer.testing import CliRunner
 
 from dobble.cli import app
 from dobble.data.annotations import read_rows
+from dobble.data.convert import convert
 from dobble.data.label import label_photos, place_symbols
 from dobble.data.raw import import_export
+from dobble.data.voc import read_annotation
 from dobble.errors import AnswersError
 from dobble.evaluation.answers import KnownPhoto, read_answers
+from dobble.params import load_params
 
 pytest_plugins = ["pipeline_fixtures"]
 
@@ -72,6 +76,31 @@ def test_placed_photos_can_be_imported_and_every_symbol_has_a_box_within_the_pho
             box = one["bounding_box"]
             assert 0 <= box["left"] < box["left"] + box["width"] <= row["media_attributes"]["width"]
             assert 0 <= box["top"] < box["top"] + box["height"] <= row["media_attributes"]["height"]
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_boxes_of_a_photo_that_exif_turns_lie_upright_where_they_lie_on_the_photo_as_it_is_stored_upright(
+    pipeline: Pipeline, folder: Path, tmp_path: Path, orientation: int
+) -> None:
+    photo = read_answers(folder).photos[0]
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    back = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90}[orientation]
+    placed = {}
+    for kind, picture in (
+        ("upright", Image.open(photo.path)),
+        ("turned", Image.open(photo.path).transpose(back)),
+    ):
+        path = tmp_path / kind / "deck01_card01.png"
+        path.parent.mkdir()
+        picture.save(path, exif=exif if kind == "turned" else None)
+        one = KnownPhoto(path, "deck01", photo.symbols)
+        label_photos(path.parent, [one], pipeline.bundle, tmp_path / f"{kind}.ndjson", min_sureness=0)
+        import_export(tmp_path / f"{kind}.ndjson", path.parent, tmp_path / kind / "data")
+        convert(tmp_path / kind / "data", tmp_path / kind / "voc", load_params(ROOT / "params.yaml").convert)
+        placed[kind] = read_annotation(tmp_path / kind / "voc/Annotations/deck01_card01.xml")
+    assert placed["turned"].names == placed["upright"].names
+    np.testing.assert_allclose(placed["turned"].boxes, placed["upright"].boxes, atol=1.01)
 
 
 def test_photos_that_are_not_sure_are_listed_and_not_labelled(

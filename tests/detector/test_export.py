@@ -96,8 +96,8 @@ def test_the_manifest_has_the_keys_of_the_contract_and_the_parameters(
     pipeline: Pipeline, bundle: Bundle
 ) -> None:
     assert set(bundle.manifest) == {
-        "schema_version", "name", "files", "input", "outputs", "labels", "deck", "thresholds", "calibration",
-        "git_revision", "data_md5",
+        "schema_version", "name", "files", "input", "outputs", "labels", "deck", "deck_source", "thresholds",
+        "calibration", "git_revision", "data_md5",
     }  # fmt: skip
     assert bundle.manifest["input"] == {
         "name": "input_0",
@@ -141,6 +141,24 @@ def mislabel(own: Pipeline, split: str) -> None:
 def test_a_wrong_label_leaves_the_deck_unknown(own: Pipeline) -> None:
     mislabel(own, "train")
     assert load_bundle(str(run(own, own.root / "again"))).deck is None
+
+
+def test_the_bundle_says_that_a_rendered_deck_is_made_up_and_takes_the_real_cards_from_a_file(
+    own: Pipeline, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert bundle.manifest["deck_source"] == "made up"
+    assert bundle.deck is not None
+    turned = [[(symbol + 1) % 7 for symbol in card] for card in bundle.deck]
+    lines = [",".join(bundle.labels[symbol] for symbol in card) for card in turned]
+    (own.root / "decks").mkdir()
+    (own.root / "decks/real.csv").write_text("\n".join(lines), encoding="utf-8")
+    monkeypatch.chdir(own.root)
+    params = own.params.export.model_copy(update={"deck": "decks/real.csv"})
+    export(own.checkpoint, own.voc, own.splits, own.root / "again", params)
+    real = load_bundle(str(own.root / "again"))
+    assert real.manifest["deck_source"] == "file"
+    assert real.deck is not None
+    assert set(real.deck) == {tuple(sorted(card)) for card in turned}
 
 
 def test_labels_of_test_photos_say_nothing_about_the_deck(own: Pipeline, bundle: Bundle) -> None:
@@ -237,7 +255,7 @@ def test_the_same_checkpoint_gives_the_same_bytes(pipeline: Pipeline, tmp_path: 
 
 
 def test_thresholds_are_those_of_the_parameters(pipeline: Pipeline, tmp_path: Path) -> None:
-    params = ExportParams(score_threshold=0.25, nms_iou=0.4, match_probability=0.7, samples=2)
+    params = ExportParams(score_threshold=0.25, nms_iou=0.4, match_probability=0.7, deck="labels", samples=2)
     made = load_bundle(str(run(pipeline, tmp_path / "again", params)))
     assert made.thresholds == (0.25, 0.4, 0.7)
     assert sum(name.startswith("samples/deck") for name in made.manifest["files"]) == 2
