@@ -22,7 +22,7 @@ class Undecided(NamedTuple):
     photo: LabelledPhoto
     image: Path
     size: PhotoSize
-    frames: tuple[int, int]
+    frames: tuple[int, ...]
 
 
 def find_frames(photo: LabelledPhoto, size: PhotoSize) -> tuple[int, ...]:

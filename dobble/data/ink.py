@@ -60,7 +60,7 @@ def _contrast(image: NDArray[np.uint8], box: LabelledBox, scale: float) -> float
     inside[y1 - top : y2 - top, x1 - left : x2 - left] = True
     outside = 1 - min(1.0, inside.sum() / (box.width * box.height * scale**2))
     if not inside.any() or inside.all():
-        return -outside
+        return -float(outside)
     stray = np.abs(window - np.median(window[~inside], axis=0)).sum(2)
     within, around = stray[inside].mean(), stray[~inside].mean()
     return float((1 - outside) * (within - around) / (within + around + _NOISE) - outside)

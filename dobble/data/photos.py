@@ -88,8 +88,8 @@ def _decoded(path: Path) -> PhotoSize:
         stored = image.size
         if stored[0] * stored[1] > _MOST_PIXELS:
             raise PhotoError(path, _too_large(stored))
-        noted = image.getexif().get(ExifTags.Base.Orientation)
-        orientation = noted if noted in range(1, 9) else 1
+        noted = image.getexif().get(ExifTags.Base.Orientation, 1)
+        orientation = int(noted) if noted in range(1, 9) else 1
         if orientation != 1 and not (image.format in _TURNED and _turned_by_opencv(path, orientation)):
             problem = "has an EXIF or XMP orientation that not all programs heed"
             raise PhotoError(path, f"{problem}: turn the pixels upright and remove it")
@@ -104,7 +104,7 @@ def _decoded(path: Path) -> PhotoSize:
         if image.format == "TIFF" or content[_PNG_DEPTH : _PNG_DEPTH + 1] == b"\x10":
             _check_depth(path, content)
     upright = stored[::-1] if orientation in range(5, 9) else stored
-    return PhotoSize(stored, upright, orientation, _SUFFIXES[image.format])
+    return PhotoSize(stored, upright, orientation, _SUFFIXES[str(image.format)])
 
 
 def _turned_by_opencv(path: Path, orientation: int) -> bool:
