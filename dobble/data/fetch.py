@@ -92,10 +92,11 @@ def _download(
             for error in done.failed:
                 bad.add(error, rows[str(error.photo)].photo.row, str(error.photo))
             return bad, rows, assets
-    host = done.expired.place.split("/")[2]
+        expired = done.expired
+    host = expired.place.split("/")[2]
     cure = "check in Labelbox that the photo can be seen"
     problem = f"{host} refuses it, although its address comes from a new export: {cure}"
-    raise PhotoError(done.expired.name, problem)
+    raise PhotoError(expired.name, problem)
 
 
 def _read(
