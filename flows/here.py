@@ -27,7 +27,7 @@ def run_flow(flow: Callable[..., object], *arguments: object) -> None:
         DobbleError: or `JetsonError`, if the flow fails.
     """
     if not debugging():
-        for handler in logging.getLogger("prefect").handlers:
+        for handler in logging.getLogger().handlers:
             handler.addFilter(_without_traceback)
     _await_server(Path())
     try:
