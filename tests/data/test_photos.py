@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dobble.data.photos import PhotoSize, check_photo
+from dobble.data.photos import check_photo
 from dobble.errors import PhotoError
 
-WHOLE = PhotoSize((40, 30), (40, 30))
+WHOLE = (40, 30)
 
 
 def deep(brightest: int, channels: int = 3) -> np.ndarray:
@@ -48,7 +48,7 @@ def test_fewer_bits_in_16_are_refused_because_they_would_be_nearly_black(
 def test_whole_range_of_16_bits_passes(tmp_path: Path, suffix: str, channels: int) -> None:
     path = tmp_path / f"photo{suffix}"
     cv2.imwrite(str(path), deep(65535, channels))
-    assert check_photo(path) == WHOLE
+    assert check_photo(path).stored == WHOLE
 
 
 @pytest.mark.parametrize("mode", ["F", "I", "LAB"])
@@ -83,7 +83,7 @@ def test_see_through_parts_are_refused(tmp_path: Path, name: str, save: Callable
 @pytest.mark.parametrize("name", ["photo.png", "photo.webp", "photo.tif"])
 def test_alpha_that_hides_nothing_passes(tmp_path: Path, name: str) -> None:
     see_through(255).save(tmp_path / name)
-    assert check_photo(tmp_path / name) == WHOLE
+    assert check_photo(tmp_path / name).stored == WHOLE
 
 
 @pytest.mark.parametrize("brand", [b"heic", b"mif1", b"avif"])
