@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from dobble.errors import (
     TrackingError,
     TrackingUnreachableError,
 )
+from dobble.moved_project import mend_moved
 from dobble.stack import STATE
 from dobble.tracking_database import database_error
 
@@ -92,11 +94,13 @@ def open_mlflow(root: Path) -> Iterator[Mlflow]:
     try:
         # Who opens a database first makes its tables
         with nullcontext() if _is_server(address) else alone(root):
+            if chosen is None:
+                mend_moved(root / DATABASE, root / ARTIFACTS)
             client = mlflow.MlflowClient(tracking_uri=address)
             artifacts = None if chosen else (root / ARTIFACTS).absolute().as_uri()
             experiment = _experiment(client, artifacts)
         yield Mlflow(client, address, experiment)
-    except (mlflow.MlflowException, requests.RequestException, SQLAlchemyError) as error:
+    except (mlflow.MlflowException, requests.RequestException, SQLAlchemyError, sqlite3.Error) as error:
         raise _named(error, address) from error
 
 

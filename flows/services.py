@@ -46,9 +46,13 @@ def alone(tell: Callable[[str], object], root: Path = Path()) -> Iterator[None]:
 
 
 def running(name: str, root: Path = Path()) -> Service | None:
-    """Give a server that was started in a folder and still runs."""
+    """Give a server that was started in a folder and still runs; a copy of the folder has none."""
     found = started(name, root)
-    return None if found is None or _process(found) is None else found
+    process = None if found is None else _process(found)
+    try:
+        return None if process is None or not Path(process.cwd()).samefile(root) else found
+    except (psutil.Error, OSError):
+        return None
 
 
 def started(name: str, root: Path = Path()) -> Service | None:
