@@ -54,13 +54,13 @@ def two(project: Project, database: str) -> tuple[Project, RunReference, RunRefe
     return project, first, second
 
 
-def dobble(project: Project, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str | None:
-    """Run a verb here, where MLflow is imported already; give the error that a shell would show."""
+def dobble(project: Project, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | None:
+    """Run a verb here, where MLflow is imported already; give its exit code if it failed."""
     monkeypatch.chdir(project.root)
     monkeypatch.setattr(sys, "argv", ["dobble", *arguments])
     with pytest.raises(SystemExit) as ended:
         main()
-    return None if ended.value.code in {0, None} else str(ended.value.code)
+    return int(ended.value.code or 0) or None
 
 
 def test_what_differs_comes_first(
@@ -98,8 +98,8 @@ def test_verbs_take_a_result_to_a_champion_and_show_it(
     project.rerun(mAP=0.5)
     assert dobble(project, monkeypatch, "log") is None
     assert capsys.readouterr().out.startswith("run ")
-    refused = dobble(project, monkeypatch, "register")
-    assert refused is not None
+    assert dobble(project, monkeypatch, "register") == 1
+    refused = capsys.readouterr().err
     assert "the model is not good enough: game.joint 0 is below 0.8: nothing is registered" in refused
     project.set_param("accept", "min_mAP", 0.0)
     project.set_param("accept", "min_game_accuracy", 0.0)
@@ -127,8 +127,8 @@ def test_verbs_take_a_result_to_a_champion_and_show_it(
     page = rf'{line.address}/#/compare-runs\?runs=\["\w{{32}}", "\w{{32}}"]&experiments=\["\d+"]'
     assert re.fullmatch(page, unquote(shown[-1]))
     line.cut()
-    problem = dobble(project, monkeypatch, "models")
-    assert problem is not None
+    assert dobble(project, monkeypatch, "models") is not None
+    problem = capsys.readouterr().err
     assert problem.startswith(f"error: MLflow at {line.address} does not answer (connection refused)")
 
 
