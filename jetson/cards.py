@@ -30,6 +30,8 @@ BEYOND = 0.5  # pixels of the small picture by which the ellipse may leave it
 CORNERS = 8  # of the hull, at least
 PERFECT = 0.97  # quality of an outline that other levels need not better
 PAPER = 0.5  # share of a card that is brighter than the level, and share that is not colourful
+MARGIN = 1.12  # side of the square that is cut out, to the card's diameter
+ROUNDED = 0.97  # short to long axis below which a card is made round before it is read
 COLOURFUL = 90  # brightest minus darkest channel of a pixel; paper and most print stay below
 
 
@@ -52,6 +54,33 @@ class Card(NamedTuple):
     axes: Tuple[float, float]
     quality: float
     angle: float = 0.0
+
+
+class Crop(NamedTuple):
+    """A card cut out.
+
+    Attributes:
+        image: uint8 [S, S, 3].
+        matrix: float64 [2, 2], from the crop's pixels to the picture's, and
+        shift: float64 [2], what is added then.
+        size: width and height of the picture.
+    """
+
+    image: Array
+    matrix: Array
+    shift: Array
+    size: Tuple[int, int]
+
+    def to_picture(self, boxes: Array) -> Array:
+        """Map float [N, 4] xyxy in pixels of the crop to float32 boxes around them, within the picture."""
+        limit = np.array(self.size * 2, np.float32)
+        inside: Array = np.minimum(np.maximum(_moved(boxes, self.matrix, self.shift), 0), limit)
+        return inside
+
+    def from_picture(self, boxes: Array) -> Array:
+        """Map float [N, 4] xyxy in pixels of the picture to float32 boxes around them in the crop."""
+        back = np.linalg.inv(self.matrix)
+        return _moved(boxes, back, -back.dot(self.shift))
 
 
 def find_cards(image: Array) -> List[Card]:
@@ -79,25 +108,54 @@ def find_cards(image: Array) -> List[Card]:
     return [_enlarged(card, scale_x, scale_y) for card in cards]
 
 
-def crop_card(image: Array, card: Card, margin: float = 1.12) -> Tuple[Array, Tuple[int, int]]:
+def crop_card(image: Array, card: Card, margin: float = MARGIN) -> Crop:
     """Cut a card out of uint8 [H, W, 3] as a square around its centre; beyond the border, edges repeat.
+
+    A card seen from the side is made round again, without being turned.
 
     Args:
         image: the picture that the card was found in.
         card: from `find_cards`.
         margin: side of the square to the card's long axis.
-
-    Returns:
-        uint8 [S, S, 3], and its left and top in the picture: what to add to x and y of a box on the crop.
     """
-    side = max(1, round(margin * card.axes[0]))
+    long, short = card.axes
+    side = max(1, round(margin * long))
+    if short < ROUNDED * long:
+        return _rounded(image, card, side)
     left, top = round(card.centre[0] - side / 2.0), round(card.centre[1] - side / 2.0)
     height, width = image.shape[:2]
     beyond = [max(0, -top), max(0, top + side - height), max(0, -left), max(0, left + side - width)]
+    window = image[max(0, top) : max(0, top + side), max(0, left) : max(0, left + side)]
     if any(beyond):
-        image = cv2.copyMakeBorder(image, beyond[0], beyond[1], beyond[2], beyond[3], cv2.BORDER_REPLICATE)
-    y, x = top + beyond[0], left + beyond[2]
-    return np.ascontiguousarray(image[y : y + side, x : x + side]), (left, top)
+        window = cv2.copyMakeBorder(window, beyond[0], beyond[1], beyond[2], beyond[3], cv2.BORDER_REPLICATE)
+    return Crop(np.ascontiguousarray(window), np.eye(2), np.array([left, top], np.float64), (width, height))
+
+
+def whole(image: Array) -> Crop:
+    """Return a picture uint8 [H, W, 3] that is a card, or to be read as one, as a crop of itself."""
+    return Crop(image, np.eye(2), np.zeros(2), (image.shape[1], image.shape[0]))
+
+
+def _rounded(image: Array, card: Card, side: int) -> Crop:
+    turn = np.deg2rad(card.angle)
+    axis = np.array([-np.sin(turn), np.cos(turn)])  # the short one
+    matrix = np.eye(2) + (card.axes[1] / card.axes[0] - 1) * np.outer(axis, axis)
+    shift = np.array(card.centre) - matrix.dot([side / 2.0, side / 2.0])
+    # OpenCV counts from the centres of pixels, which lie at 0.5.
+    centres = shift + matrix.dot([0.5, 0.5]) - 0.5
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    view = cv2.warpAffine(
+        image, np.column_stack([matrix, centres]), (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE
+    )
+    return Crop(view, matrix, shift, (image.shape[1], image.shape[0]))
+
+
+def _moved(boxes: Array, matrix: Array, shift: Array) -> Array:
+    middle = (boxes[:, :2] + boxes[:, 2:]) / 2
+    half = ((boxes[:, 2:] - boxes[:, :2]) / 2).dot(np.abs(matrix).T)
+    middle = middle.dot(matrix.T) + shift
+    moved: Array = np.concatenate([middle - half, middle + half], axis=1).astype(np.float32)
+    return moved
 
 
 def _balance(plane: Array) -> Array:

@@ -15,11 +15,12 @@ from jetson.bundle import Bundle, load_bundle
 from jetson.detect import Detector
 from jetson.draw import draw_match, draw_table
 from jetson.errors import OutputError, SourceError
+from jetson.follow import Follower
 from jetson.frames import PICTURES, Source, is_camera, open_source, open_video, pictures_in
 from jetson.game import JOINT, Match, play
 from jetson.live.runtime import SharedRunner, runtime_order
 from jetson.pictures import read_picture
-from jetson.table import play_table, read_photo_of_card
+from jetson.table import Table, play_table, read_photo_of_card
 
 CODECS = {".avi": "MJPG", ".mp4": "mp4v"}  # the first is built into OpenCV
 CAMERA_FPS = 10.0  # of a video that is as fast as the device plays, whatever that is
@@ -41,22 +42,25 @@ class Outcome(NamedTuple):
 
 def play_images(detector: Detector, images: List[Array]) -> Outcome:
     """Play two pictures of one card each, or the cards that lie on one picture of a table."""
-    labels = detector.bundle.labels
     if len(images) == 2:
-        first, second = detector.runner.each(lambda image: read_photo_of_card(detector, image), images)
+        first, second = (read_photo_of_card(detector, image) for image in images)
         match = play(detector.bundle, first, second)
-        picture = draw_match(images[0], images[1], match, labels)
+        picture = draw_match(images[0], images[1], match, detector.bundle.labels)
         return Outcome([describe(match, detector.bundle)], picture, match.no_answer is None)
-    table = play_table(detector, images[0])
+    return _told(images[0], play_table(detector, images[0]), detector.bundle)
+
+
+def _told(image: Array, table: Table, bundle: Bundle) -> Outcome:
+    """Say and show what a table comes to."""
     if not table.rounds:
-        picture = draw_table(images[0], table.cards, None, labels, table.no_answer)
+        picture = draw_table(image, table.cards, None, bundle.labels, table.no_answer)
         return Outcome(["no answer: {}".format(table.no_answer)], picture, answered=False)
     lines = []
     for played in table.rounds:
         pair = "cards {} and {} from the left: ".format(played.first + 1, played.second + 1)
-        lines.append((pair if len(table.cards) > 2 else "") + describe(played.match, detector.bundle))
+        lines.append((pair if len(table.cards) > 2 else "") + describe(played.match, bundle))
     best = table.rounds[0].match
-    return Outcome(lines, draw_table(images[0], table.cards, best, labels), best.no_answer is None)
+    return Outcome(lines, draw_table(image, table.cards, best, bundle.labels), best.no_answer is None)
 
 
 def describe(match: Match, bundle: Bundle) -> str:
@@ -144,7 +148,7 @@ def _film(detector: Detector, source: Source, path: str, seconds: Optional[float
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in CODECS:
         raise OutputError(path, "no video can be written so: name it {}".format(" or ".join(sorted(CODECS))))
-    begun, frames, said = time.monotonic(), 0, ""
+    begun, frames, said, follower = time.monotonic(), 0, "", Follower(detector)
     fps = 1.0 / source.interval if source.interval else CAMERA_FPS
     with _replaced(path) as side:
         writer = None
@@ -153,7 +157,7 @@ def _film(detector: Detector, source: Source, path: str, seconds: Optional[float
                 image = source.read()
                 if image is None:
                     break
-                outcome = play_images(detector, [image])
+                outcome = _told(image, follower.play(image, frames / fps), detector.bundle)
                 if writer is None:
                     size = outcome.picture.shape[1::-1]
                     code = cv2.VideoWriter_fourcc(*CODECS[suffix])  # type: ignore[attr-defined]

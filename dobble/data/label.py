@@ -20,7 +20,7 @@ from dobble.errors import AnswersError
 from dobble.evaluation.answers import KnownPhoto
 from dobble.files import replaced_file
 from jetson.bundle import load_bundle
-from jetson.cards import crop_card, find_cards
+from jetson.cards import Crop, crop_card, find_cards, whole
 from jetson.detect import letterbox
 from jetson.runners import open_runner
 
@@ -84,16 +84,15 @@ def label_photos(
         for photo in tqdm(photos, desc="label", unit="photo", disable=None):
             image = read_photo(photo.path)
             symbols = sorted(photo.symbols)
-            crop, (left, top) = _card(image)
-            batch, transform = letterbox(crop, bundle.input_size)
+            crop = _card(image)
+            batch, transform = letterbox(crop.image, bundle.input_size)
             scores, boxes = runner.infer(batch)
             placed = place_symbols(scores, boxes, [places[symbol] for symbol in symbols])
             name = photo.path.relative_to(folder).as_posix()
             if placed.sureness.min() < min_sureness:
                 unsure.append(name)
                 continue
-            corner = np.array([left, top, left, top], np.float64)
-            pixels = np.asarray(transform.to_picture(placed.boxes), np.float64) + corner
+            pixels = np.asarray(crop.to_picture(transform.to_picture(placed.boxes)), np.float64)
             lines.append(export_line(_row(photo.path, image, name, symbols, pixels)))
     with replaced_file(out) as side:
         side.write_text("".join(lines), encoding="utf-8", newline="\n")
@@ -172,7 +171,7 @@ def _doubly_stochastic(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     return matrix
 
 
-def _card(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+def _card(image: NDArray[np.uint8]) -> Crop:
     """Cut out the one card of a photo, as it is read in play; a photo with another number is taken whole."""
     cards = find_cards(image)
-    return crop_card(image, cards[0]) if len(cards) == 1 else (image, (0, 0))
+    return crop_card(image, cards[0]) if len(cards) == 1 else whole(image)

@@ -1,6 +1,6 @@
 """The symbols of cards into photos of them on a table, with the exact box of every symbol."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -41,11 +41,11 @@ def photo_of_card(symbols: Sequence[Symbol], rng: np.random.Generator, size: int
     centre = 0.5 + rng.uniform(-room, room, 2)
     tilt = rng.uniform(-0.12, 0.12, 2)
     view = _view(centre * size, tilt / (radius * size)) @ _turn(rng, radius * size)
-    places = _arrange(len(symbols), rng)
+    places = spread_disc(len(symbols), rng)
     boxes = _boxes(symbols, places, view)
     outside = np.maximum(1.5 - boxes[:, :2].min(0), 0) - np.maximum(boxes[:, 2:].max(0) - (size - 1.5), 0)
     view = _view(outside, np.zeros(2)) @ view
-    return _shoot(image, [symbols], [places], [view], rng)
+    return shoot(image, [symbols], [places], [view], rng)
 
 
 def photo_of_table(
@@ -76,22 +76,35 @@ def photo_of_table(
         camera @ _view(centre, np.zeros(2)) @ _turn(rng, radius)
         for centre, radius in _spread(len(cards), camera, width, height, rng)
     ]
-    places = [_arrange(len(symbols), rng) for symbols in cards]
-    return _shoot(image, cards, places, views, rng)
+    places = [spread_disc(len(symbols), rng) for symbols in cards]
+    return shoot(image, cards, places, views, rng)
 
 
-def _shoot(
+def shoot(
     image: Pixels,
     cards: Sequence[Sequence[Symbol]],
     places: Sequence[Floats],
     views: Sequence[Floats],
     rng: np.random.Generator,
+    spoil: Callable[[Pixels, Sequence[Floats], np.random.Generator], None] | None = None,
 ) -> Photo:
+    """Lay cards on a table and take the photo.
+
+    Args:
+        image: the empty table, uint8 [H,W,3] BGR, changed in place.
+        cards: the symbols of each.
+        places: for each card where its symbols are, from `spread_disc`.
+        views: for each card the homography [3,3] from the unit circle to pixels.
+        rng: all chance comes from it.
+        spoil: what else happens to the scene, from the picture (changed in place), the views and chance.
+    """
     height, width = image.shape[:2]
     for symbols, laid, view in zip(cards, places, views, strict=True):
         _cast_shadow(image, view, rng)
         _lay_card(image, symbols, laid, view, rng)
-    outlines = [project(view, _circle()) for view in views]
+    if spoil is not None:
+        spoil(image, views, rng)
+    outlines = [project(view, circle()) for view in views]
     edges = np.array([[*outline.min(0), *outline.max(0)] for outline in outlines]).reshape(-1, 4)
     return Photo(
         _developed(image, rng),
@@ -110,21 +123,23 @@ def _view(shift: Floats, tilt: Floats) -> Floats:
 
 
 def _turn(rng: np.random.Generator, radius: float) -> Floats:
-    return _similarity(0, 0, radius, rng.uniform(0, 2 * np.pi))
+    return similarity(0, 0, radius, rng.uniform(0, 2 * np.pi))
 
 
-def _similarity(x: float, y: float, scale: float, angle: float) -> Floats:
+def similarity(x: float, y: float, scale: float, angle: float) -> Floats:
+    """Return the homography [3,3] that turns by an angle in radians, scales and then shifts."""
     c, s = scale * np.cos(angle), scale * np.sin(angle)
     return np.array([[c, -s, x], [s, c, y], [0, 0, 1]])
 
 
-def _circle(radius: float = 1.0) -> Floats:
+def circle(radius: float = 1.0) -> Floats:
+    """Return 180 points [180,2] of a circle about the origin."""
     angles = np.linspace(0, 2 * np.pi, 180, endpoint=False)
     points: Floats = radius * np.stack([np.cos(angles), np.sin(angles)], 1)
     return points
 
 
-def _arrange(number: int, rng: np.random.Generator) -> Floats:
+def spread_disc(number: int, rng: np.random.Generator) -> Floats:
     """Places [number,4] (x, y, radius, angle) of circles that do not touch within the unit circle."""
     radii = np.sort(rng.uniform(0.17, 0.36, number))[::-1]
     while True:
@@ -153,7 +168,7 @@ def _spread(
         placed: list[tuple[Floats, float]] = []
         for radius in sorted(rng.uniform(_SMALLEST, largest, number), reverse=True):
             tries = (rng.uniform(size=(200, 2)) - 0.5) * [width, height]
-            rings = tries[:, None] + _circle(radius)[::6]
+            rings = tries[:, None] + circle(radius)[::6]
             seen = project(camera, rings.reshape(-1, 2)).reshape(rings.shape)
             low, high = seen.min(1), seen.max(1)
             free = ((low > 4) & (high < [width - 4, height - 4])).all(1)
@@ -170,7 +185,7 @@ def _spread(
 
 def _boxes(symbols: Sequence[Symbol], places: Floats, view: Floats) -> Floats:
     outlines = [
-        project(view @ _similarity(*place), s.outline) for s, place in zip(symbols, places, strict=True)
+        project(view @ similarity(*place), s.outline) for s, place in zip(symbols, places, strict=True)
     ]
     return np.array([[*outline.min(0), *outline.max(0)] for outline in outlines])
 
@@ -178,7 +193,7 @@ def _boxes(symbols: Sequence[Symbol], places: Floats, view: Floats) -> Floats:
 def _cast_shadow(image: Pixels, view: Floats, rng: np.random.Generator) -> None:
     """Darken the table around the card, in place."""
     height, width = image.shape[:2]
-    ring = project(view, _circle())
+    ring = project(view, circle())
     away = rng.uniform(-0.04, 0.04, 2) * np.ptp(ring, axis=0)
     light = np.full((height // 2, width // 2), 255, np.uint8)
     cv2.fillPoly(light, [np.int32((ring + away) / 2)], [255 * (1 - rng.uniform(0.2, 0.5))])  # type: ignore[list-item]
@@ -191,7 +206,7 @@ def _lay_card(
 ) -> None:
     """Draw the card on the photo, in place: its edge, perhaps a printed rim, its symbols, perhaps a gleam."""
     height, width = image.shape[:2]
-    ring = project(view, _circle())
+    ring = project(view, circle())
     left, top = np.maximum(np.floor(ring.min(0)).astype(int) - 1, 0).tolist()
     right, bottom = np.minimum(np.ceil(ring.max(0)).astype(int) + 1, [width, height]).tolist()
     size = (right - left, bottom - top)
@@ -204,7 +219,7 @@ def _lay_card(
         _fill(card, finer, 0.985, any_colour(90, 200, rng).tolist())
         _fill(card, finer, 0.965, _PAPER)
     for symbol, place in zip(symbols, places, strict=True):
-        symbol.paint(card, finer @ _similarity(*place))
+        symbol.paint(card, finer @ similarity(*place))
     laid = cv2.resize(card, size, interpolation=cv2.INTER_AREA)
     if rng.uniform() < 0.25:
         laid = cv2.add(laid, cv2.merge([_gleam(*size, rng)] * 3))
@@ -214,7 +229,7 @@ def _lay_card(
 
 
 def _fill(canvas: Pixels, view: Floats, radius: float, colour: Sequence[float]) -> None:
-    ring = np.round(project(view, _circle(radius)) * 16).astype(np.int32)
+    ring = np.round(project(view, circle(radius)) * 16).astype(np.int32)
     cv2.fillPoly(canvas, [ring], colour, cv2.LINE_AA, 4)
 
 
@@ -240,7 +255,7 @@ def _developed(image: Pixels, rng: np.random.Generator) -> Pixels:
     if rng.uniform() < 0.7:
         seen = cv2.GaussianBlur(seen, (0, 0), rng.uniform(0.4, 1.5))
     if rng.uniform() < 0.2:
-        seen = cv2.filter2D(seen, -1, _shake(int(rng.integers(3, 8)), rng.uniform(0, 180)))
+        seen = cv2.filter2D(seen, -1, shake(int(rng.integers(3, 8)), rng.uniform(0, 180)))
     # no eye tells uniform noise from normal noise, which costs five times more
     strength = rng.uniform(1, 7) * 12**0.5 / 256
     grey = cv2.merge([rng.integers(0, 256, (height, width), np.uint8)] * 3)
@@ -249,7 +264,8 @@ def _developed(image: Pixels, rng: np.random.Generator) -> Pixels:
     return np.asarray(cv2.add(seen, grain, dtype=cv2.CV_8U), np.uint8)
 
 
-def _shake(length: int, angle: float) -> Plane:
+def shake(length: int, angle: float) -> Plane:
+    """Return the kernel [L,L] of a straight movement by so many pixels, at an angle in degrees."""
     path = np.zeros((length, length), np.float32)
     path[length // 2] = 1 / length
     centre = (length / 2 - 0.5, length / 2 - 0.5)

@@ -140,7 +140,7 @@ def compose_table(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArra
         if len(cards) != 1:
             return None
         crop = cv2.resize(
-            crop_card(photo, cards[0], margin=1.0)[0], (side, side), interpolation=cv2.INTER_AREA
+            crop_card(photo, cards[0], margin=1.0).image, (side, side), interpolation=cv2.INTER_AREA
         )
         long, short = cards[0].axes
         radius = round(side / 2 * 0.97 * short / long)

@@ -134,7 +134,9 @@ def _frame(detector: Detector, samples: Samples) -> Tuple[Callable[[], None], Op
     """Return what plays one frame with two cards, and what only finds them, if there is a table."""
     if samples.tables:
         table = next(iter(samples.tables.values()))
-        return lambda: _ignore(play_table(detector, table)), lambda: _ignore(find_cards(table))
+        return lambda: _ignore(play_table(detector, table, thorough=False)), lambda: _ignore(
+            find_cards(table)
+        )
     first, second = list(samples.photos.values())[:2]
     return lambda: _ignore(play(detector.bundle, detector.read(first), detector.read(second))), None
 

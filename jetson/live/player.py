@@ -10,10 +10,11 @@ import numpy as np
 from jetson import log
 from jetson.detect import Detector
 from jetson.errors import JetsonError
+from jetson.follow import Follower
 from jetson.live.camera import Camera, Frame
 from jetson.live.latest import Latest
 from jetson.live.rounds import Rounds
-from jetson.table import Table, play_table
+from jetson.table import Table
 
 WINDOW_SECONDS = 2.0  # for rates
 PAUSE_SECONDS = 1.0  # after a failure
@@ -52,6 +53,7 @@ class Player:
         self.heartbeat = time.monotonic()
         self._camera = camera
         self._detector = detector
+        self._follower = Follower(detector)
         self._recent: Deque[Tuple[float, float]] = deque(maxlen=1000)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="player", daemon=True)
@@ -99,7 +101,7 @@ class Player:
         self.problem = problem
 
     def _play(self, frame: Frame) -> None:
-        table = play_table(self._detector, frame.image)
+        table = self._follower.play(frame.image, frame.at)
         if self._detector.runner.opened_at > frame.at:
             return  # it waited for a runtime, and something else lies there by now
         now = time.monotonic()

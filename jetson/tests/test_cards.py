@@ -92,22 +92,49 @@ def test_pictures_without_any_light_have_no_card():
 
 def test_crop_is_square_and_its_offset_leads_back():
     picture = np.arange(100 * 200 * 3, dtype=np.uint32).astype(np.uint8).reshape(100, 200, 3)
-    crop, (left, top) = crop_card(
-        picture, Card((80, 30, 120, 70), (100.0, 50.0), (40.0, 40.0), 1.0), margin=1.1
-    )
-    assert crop.shape == (44, 44, 3)
-    assert (left, top) == (78, 28)
-    np.testing.assert_array_equal(crop, picture[28:72, 78:122])
+    crop = crop_card(picture, Card((80, 30, 120, 70), (100.0, 50.0), (40.0, 40.0), 1.0), margin=1.1)
+    assert crop.image.shape == (44, 44, 3)
+    np.testing.assert_array_equal(crop.image, picture[28:72, 78:122])
+    box = np.array([[10, 20, 30, 44]])
+    assert crop.to_picture(box).tolist() == [[88, 48, 108, 72]]
+    assert crop.from_picture(crop.to_picture(box)).tolist() == box.tolist()
 
 
 def test_crop_beyond_the_border_repeats_the_edge():
     picture = np.zeros((100, 100, 3), np.uint8)
     picture[:, 0] = 7
-    crop, (left, top) = crop_card(picture, Card((0, 30, 40, 70), (20.0, 50.0), (40.0, 40.0), 1.0), margin=1.5)
-    assert crop.shape == (60, 60, 3)
-    assert (left, top) == (-10, 20)
-    assert (crop[:, :11] == 7).all()
-    assert not crop[:, 11:].any()
+    crop = crop_card(picture, Card((0, 30, 40, 70), (20.0, 50.0), (40.0, 40.0), 1.0), margin=1.5)
+    assert crop.image.shape == (60, 60, 3)
+    assert crop.to_picture(np.array([[0, 0, 20, 70]])).tolist() == [[0, 20, 10, 90]]  # within the picture
+    assert (crop.image[:, :11] == 7).all()
+    assert not crop.image[:, 11:].any()
+
+
+@pytest.mark.parametrize("angle", [0, 35, 90, 140])
+def test_a_card_seen_from_the_side_is_made_round_and_not_turned(draw_table, angle):
+    picture = draw_table([(640, 360, 400, 260, angle)], colour=(20, 20, 20))
+    crop = crop_card(picture, Card((0, 0, 0, 0), (640.0, 360.0), (400.0, 260.0), 1.0, angle), margin=1.1)
+    assert crop.image.shape == (440, 440, 3)
+    y, x = np.mgrid[:440, :440]
+    away = np.hypot(x - 219.5, y - 219.5)
+    assert crop.image[(away > 190) & (away < 197)].mean() > 225  # paper just within the circle
+    assert crop.image[(away > 204) & (away < 212)].mean() < 60  # the table just outside
+    # A point on the card's short axis, halfway out: 65 pixels from its middle, 100 when it is round.
+    turn = np.deg2rad(angle + 90)
+    out = np.array([np.cos(turn), np.sin(turn)])
+    spot = np.array([640, 360]) + 65 * out
+    np.testing.assert_allclose(
+        crop.from_picture(np.tile(spot, 2)[None])[0], np.tile(np.array([220, 220]) + 100 * out, 2), atol=1e-3
+    )
+
+
+def test_a_box_on_a_card_that_was_made_round_is_bounded_in_the_picture():
+    crop = crop_card(
+        np.zeros((720, 1280, 3), np.uint8),
+        Card((0, 0, 0, 0), (640.0, 360.0), (400.0, 200.0), 1.0, 0.0),
+        margin=1.0,
+    )
+    assert crop.to_picture(np.array([[100, 100, 300, 300]])).tolist() == [[540, 310, 740, 410]]
 
 
 @pytest.mark.parametrize("angle", [0, 30, 75, 120, 165])
