@@ -90,7 +90,7 @@ def read_card(detector: Detector, image: Array, card: Card) -> CardReading:
 
 def symbols_per_card(symbols: int) -> int:
     """Return n + 1 for a deck of n * n + n + 1 symbols, of which any two cards share one."""
-    return round((1 + max(4 * symbols - 3, 1) ** 0.5) / 2)
+    return round((1 + float(np.sqrt(max(4 * symbols - 3, 1)))) / 2)
 
 
 def legible(card: Card, evidence: Evidence, symbols: int) -> float:

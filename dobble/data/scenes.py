@@ -82,7 +82,9 @@ def _lay_out(
         radius = max(rng.uniform(smallest, largest) * scale, smallest * min(scale * 2, 1))
         laid = _places(kind, number, radius, camera, width, height, rng)
         if laid is not None:
-            return [camera @ similarity(*place, radius, rng.uniform(0, 2 * np.pi)) for place in laid]
+            return [
+                camera @ similarity(place[0], place[1], radius, rng.uniform(0, 2 * np.pi)) for place in laid
+            ]
         scale *= 0.97
 
 
