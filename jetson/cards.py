@@ -105,7 +105,7 @@ def find_cards(image: Array) -> List[Card]:
         if all(_apart(card, other) for other in cards):
             cards.append(card)
     scale_x, scale_y = image.shape[1] / float(width), image.shape[0] / float(height)
-    return [_enlarged(card, scale_x, scale_y) for card in cards]
+    return [scale_card(card, scale_x, scale_y) for card in cards]
 
 
 def crop_card(image: Array, card: Card, margin: float = MARGIN) -> Crop:
@@ -239,7 +239,8 @@ def _apart(card: Card, other: Card) -> bool:
     return bool(distance > 0.5 * max(card.axes[1], other.axes[1]))
 
 
-def _enlarged(card: Card, scale_x: float, scale_y: float) -> Card:
+def scale_card(card: Card, scale_x: float, scale_y: float) -> Card:
+    """Return the card on a picture that is so many times wider and higher."""
     left, top, right, bottom = card.box
     return Card(
         box=(left * scale_x, top * scale_y, right * scale_x, bottom * scale_y),

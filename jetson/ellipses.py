@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from jetson.arrays import Array
-from jetson.cards import Card
+from jetson.cards import Card, scale_card
 from jetson.rims import Ellipse, Rim, View, inverse, mark_edges, measure, view_of, vote, voters
 
 SMALLEST, LARGEST = 0.033, 0.52  # radius of a card: share of the longer side, and of the shorter
@@ -46,32 +46,35 @@ def propose_cards(
             rims = vote(edges, (view.small.shape[1], view.small.shape[0]), radii, stretch)
             ellipses += measure(rims, inverse(stretch), view, faintest / 2)
     cards = _distinct(_judged(ellipses, view.small))
-    return [_scaled(card, 1 / view.scale[0], 1 / view.scale[1]) for card in cards]
+    return [scale_card(card, 1 / view.scale[0], 1 / view.scale[1]) for card in cards]
 
 
 def follow_cards(image: Array, cards: Sequence[Card]) -> List[Card]:
     """Find again on uint8 [H, W, 3] BGR what lay at the places of `cards` a moment ago, rims seen or not."""
     view = view_of(image)
     found: List[Card] = []
-    for card in (_scaled(card, *view.scale) for card in cards):
+    for card in (scale_card(card, *view.scale) for card in cards):
         back = _flattened(card.axes[1] / card.axes[0], card.angle + 90)
         rim = Rim(1.0, card.centre[0] - 0.5, card.centre[1] - 0.5, card.axes[0] / 2)
         again = _judged(measure([rim], back, view, FAINTEST / 2), view.small)
         found += [one for one in again if _shaped_alike(one, card)] or [card]
-    return [_scaled(card, 1 / view.scale[0], 1 / view.scale[1]) for card in found]
+    return [scale_card(card, 1 / view.scale[0], 1 / view.scale[1]) for card in found]
 
 
 def _edges(view: View, known: Sequence[Card]) -> Iterator[Tuple[Array, float]]:
-    """Yield edges uint8 [h, w] off the known cards, and their least slope: the clear ones, the faint ones."""
+    """Yield edges uint8 [h, w] off the known cards, clear ones first, and the least slope of each kind."""
     slopes = np.abs(view.dx[::2, ::2]) + np.abs(view.dy[::2, ::2])
     faintest = float(np.clip(np.quantile(slopes, 1 - EDGES_SHARE) / 8, FAINTEST, STRONG))
+    marked = mark_edges(view, faintest)
+    for card in known:
+        cv2.ellipse(marked, _drawn(card, *view.scale), (0,), cv2.FILLED)
+    yield marked, faintest
+    if known:
+        return
     # The rim of a card on a table as white as paper is fainter than all that is printed.
     printed = cv2.dilate(mark_edges(view, PRINTED), np.ones((5, 5), np.uint8))
     faint = cv2.subtract(mark_edges(view, FAINTEST), printed)
-    for marked, limit in ((mark_edges(view, faintest), faintest), (faint, FAINTEST)):
-        for card in known:
-            cv2.ellipse(marked, _drawn(card, *view.scale), (0,), cv2.FILLED)
-        yield marked, limit
+    yield faint, FAINTEST
 
 
 def _flattened(aspect: float, turn: float) -> Array:
@@ -149,14 +152,3 @@ def _distinct(cards: List[Card]) -> List[Card]:
 
 def _shaped_alike(card: Card, other: Card) -> bool:
     return all(abs(card.axes[side] / other.axes[side] - 1) < CHANGED for side in (0, 1))
-
-
-def _scaled(card: Card, scale_x: float, scale_y: float) -> Card:
-    left, top, right, bottom = card.box
-    return Card(
-        box=(left * scale_x, top * scale_y, right * scale_x, bottom * scale_y),
-        centre=(card.centre[0] * scale_x, card.centre[1] * scale_y),
-        axes=(card.axes[0] * scale_x, card.axes[1] * scale_x),
-        quality=card.quality,
-        angle=card.angle,
-    )

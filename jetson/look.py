@@ -6,12 +6,14 @@ import cv2
 import numpy as np
 
 from jetson.arrays import Array
-from jetson.cards import Card, crop_card, find_cards
+from jetson.cards import Card, crop_card, find_cards, scale_card
 from jetson.detect import CardReading, Detector, Evidence
 from jetson.ellipses import FLATTENED, ROUND, follow_cards, propose_cards
 
+SEARCHED = 1280  # pixels of the longer side are enough to find cards, not to read them
 PLAYABLE = 2  # cards: with fewer there is no game
 LOOKS = 40  # at places of which most are no cards, in a picture
+LIKELY = 0.5  # quality of an ellipse
 FRUITLESS, CONTENT = 16, 4  # looks in a row after which the rest is not worth one, and where there is a game
 READ = 0.55  # of a card's symbols must be seen where no clear outline speaks for it
 OUTLINED = 0.25  # where one does
@@ -60,7 +62,9 @@ def look_for_cards(
         thorough: look for others of that kind as well.
     """
     symbols = symbols_per_card(len(detector.bundle.labels))
-    outlined = sorted(find_cards(image), key=lambda card: card.centre)
+    small, x, y = _reduced(image)
+    found = [scale_card(card, 1 / x, 1 / y) for card in find_cards(small)]
+    outlined = sorted(found, key=lambda card: card.centre)
     readings = detector.runner.each(lambda card: read_card(detector, image, card), outlined)
     kept = [
         Seen(card, readings[place])
@@ -71,8 +75,9 @@ def look_for_cards(
     _read_on(detector, image, follow_cards(image, hidden) if hidden else (), symbols, kept)
     if thorough:
         flattened = [_flattening(seen.card) for seen in kept[:1]] or FLATTENED
-        proposals = propose_cards(image, [seen.card for seen in kept], flattened)
-        _read_on(detector, image, proposals, symbols, kept)
+        known = [scale_card(seen.card, x, y) for seen in kept]
+        proposals = [scale_card(card, 1 / x, 1 / y) for card in propose_cards(small, known, flattened)]
+        _read_on(detector, image, [card for card in proposals if _promising(card, kept)], symbols, kept)
         if len(kept) < PLAYABLE:
             _read_on(detector, image, _tiles(image, [seen.card for seen in kept]), symbols, kept)
     return Sight(kept, [seen.card for seen in kept[clear:]])
@@ -182,6 +187,22 @@ def _tiles(image: Array, known: Sequence[Card]) -> List[Card]:
                 box = (x - half, y - half, x + half, y + half)
                 tiles.append(Card(box, (float(x), float(y)), (size, size * aspect), 0.0, angle))
     return tiles
+
+
+def _promising(card: Card, kept: Sequence[Seen]) -> bool:
+    """Tell whether a place is worth a look: any is while there is no game, only likely ones then."""
+    return len(kept) < PLAYABLE or card.quality > LIKELY
+
+
+def _reduced(image: Array) -> Tuple[Array, float, float]:
+    """Return a picture as it is searched for cards, and its width and height to those of the whole."""
+    height, width = image.shape[:2]
+    scale = SEARCHED / float(max(height, width))
+    if scale > 0.7:
+        return image, 1.0, 1.0
+    size = (max(1, round(scale * width)), max(1, round(scale * height)))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return small, size[0] / float(width), size[1] / float(height)
 
 
 def _free(card: Card, others: Sequence[Card]) -> bool:
