@@ -15,7 +15,10 @@ PLAYABLE = 2  # cards: with fewer there is no game
 LOOKS = 40  # at places of which most are no cards, in a picture
 LIKELY = 0.5  # quality of an ellipse
 FRUITLESS, CONTENT = 16, 4  # looks in a row after which the rest is not worth one, and where there is a game
-READ = 0.55  # of a card's symbols must be seen where no clear outline speaks for it
+FIRST, READ = (
+    0.72,
+    0.55,
+)  # of a card's symbols must be seen without a clear outline: on an empty table, beside others
 OUTLINED = 0.25  # where one does
 HINT, SURE = 0.25, 0.85  # of its symbols: between them a better place for the card is looked for
 TOGETHER = 2  # places are read at the same time, where the runtime can
@@ -72,7 +75,7 @@ def look_for_cards(
         if legible(card, readings[place].evidence, symbols) > OUTLINED
     ]
     clear = len(kept)
-    _read_on(detector, image, follow_cards(image, hidden) if hidden else (), symbols, kept)
+    _read_on(detector, image, follow_cards(image, hidden) if hidden else (), symbols, kept, followed=True)
     if thorough:
         flattened = [_flattening(seen.card) for seen in kept[:1]] or FLATTENED
         known = [scale_card(seen.card, x, y) for seen in kept]
@@ -126,7 +129,12 @@ def _places(card: Card, evidence: Evidence, symbols: int) -> List[int]:
 
 
 def _read_on(
-    detector: Detector, image: Array, proposals: Sequence[Card], symbols: int, kept: List[Seen]
+    detector: Detector,
+    image: Array,
+    proposals: Sequence[Card],
+    symbols: int,
+    kept: List[Seen],
+    followed: bool = False,
 ) -> None:
     """Read proposals, the likeliest first, and add those that read as cards to `kept`."""
     waiting = [card for card in proposals if _free(card, [one.card for one in kept])]
@@ -137,7 +145,9 @@ def _read_on(
         looks += len(chosen)
         fruitless += len(chosen)
         for score, one in seen:
-            if score > READ and _free(one.card, [other.card for other in kept]):
+            if score > (READ if kept or followed else FIRST) and _free(
+                one.card, [other.card for other in kept]
+            ):
                 kept.append(one)
                 fruitless = 0
         waiting = [card for card in waiting if card not in chosen and _free(card, [one.card for one in kept])]

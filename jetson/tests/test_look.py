@@ -9,6 +9,7 @@ from jetson.look import legible, look_for_cards, symbols_per_card
 from jetson.runners import Runner
 
 COLOURS = {4: (200, 40, 40), 2: (40, 160, 40), 1: (40, 40, 200)}  # BGR of the symbols 4, 2 and 1
+AWAY = np.hypot(*(np.indices((32, 32)) - 15.5))  # from the middle of the input; a card has a radius of 14.3
 CARD = Card((0, 0, 200, 200), (100.0, 100.0), (200.0, 200.0), 1.0)
 
 
@@ -21,7 +22,7 @@ class SeesColours(Runner):
         boxes = np.zeros((4, 4), np.float32)
         picture = np.round(batch[0].transpose(1, 2, 0)[..., ::-1] * 127.5 + 127.5)
         for row, (symbol, colour) in enumerate(COLOURS.items()):
-            ys, xs = np.nonzero(np.abs(picture - np.array(colour)).max(axis=2) < 60)
+            ys, xs = np.nonzero((np.abs(picture - np.array(colour)).max(axis=2) < 60) & (AWAY < 14))
             if len(xs) > 4:
                 low, high = np.array([xs.min(), ys.min()]), np.array([xs.max(), ys.max()]) + 1
                 boxes[row] = np.concatenate([low, high]) / 32.0
