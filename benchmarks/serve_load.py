@@ -76,7 +76,7 @@ def main() -> None:
 
 def run(server: LiveServer, load: Load, camera: Path, seconds: float) -> list[str]:
     """Run all clients for a time, and return what went wrong."""
-    while (server.state()["match"] or {}).get("boxes") is None:
+    while server.state()["frame"] is None:
         time.sleep(0.1)
     threads_before = server.metrics()["dobble_threads"]
     works = [post] * POSTERS + [watch] * WATCHERS + [stall, malformed, declare, upload] + [drip] * SLOW
