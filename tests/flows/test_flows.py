@@ -70,9 +70,11 @@ def start_deployment(api: Api, flow: str, parameters: dict[str, Any]) -> str:
     return str(api.post(f"/deployments/{deployment['id']}/create_flow_run", body)["id"])
 
 
-def version_in(project: FlowProject) -> str:
+def version_in(project: FlowProject, mlflow: str) -> str:
     """What MLflow made of the result there; other tests register versions as well."""
-    published = find_publication(project.root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", mlflow)
+        published = find_publication(project.root)
     assert published is not None
     return published.version
 
@@ -105,7 +107,7 @@ def deployed(ui: Ui) -> Deployed:
     run = ended(api, start_deployment(api, "pipeline", {"source": export_of(project).model_dump()}))
     assert run["state"]["name"] == "Completed", run["state"]["message"]
     called = [api.called_by(run["id"], flow) for flow in ("data", "training")]
-    return Deployed(run, *called, version_in(project))
+    return Deployed(run, *called, version_in(project, addresses.mlflow))
 
 
 def test_deployment_started_through_the_api_completes(ui: Ui, deployed: Deployed, api: Api) -> None:
