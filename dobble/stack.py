@@ -228,10 +228,22 @@ def _foreign(section: dict[str, str]) -> dict[str, str]:
 def _dvc_settings(remote: RemoteSettings, root: Path, beside: Path) -> dict[str, str]:
     if not remote.is_s3:
         folder = Path(remote.url).expanduser()
-        return {"url": str(folder) if folder.is_absolute() else os.path.relpath(root / folder, beside)}
+        at = _main_worktree(root) / folder
+        return {"url": str(folder) if folder.is_absolute() else os.path.relpath(at, beside)}
     given = remote.model_dump(exclude_none=True)
     # `verify` makes DVC hash what it pulls; by default it trusts the name of an object.
     return {**given, **_TIMEOUTS, "verify": "true"}
+
+
+def _main_worktree(root: Path) -> Path:
+    """Give the folder that a git worktree was made from, whose folder of storage it shares; else `root`."""
+    pointer = root / ".git"
+    if not pointer.is_file():
+        return root
+    # It names this worktree's folder below .git/worktrees of the other (gitrepository-layout).
+    administration = (root / pointer.read_text(encoding="utf-8").removeprefix("gitdir:").strip()).resolve()
+    shared = administration.parent.parent
+    return shared.parent if administration.parent.name == "worktrees" and shared.name == ".git" else root
 
 
 def _write(target: Path, text: str) -> None:

@@ -240,3 +240,21 @@ def test_examples_are_right_but_for_the_name_of_the_bucket(tmp_path: Path) -> No
     assert load_stack(filled).remote.url == "s3://deck-bucket/dobble"
     with pytest.raises(StackError, match="must name your bucket"):
         load_stack(STACKS / "s3.yaml")
+
+
+def test_worktree_of_git_shares_the_folder_of_the_project_that_it_was_made_from(
+    project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    def git(*arguments: str) -> None:
+        user = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+        subprocess.run(["git", *user, *arguments], cwd=project, check=True, capture_output=True)
+
+    git("init", "--quiet")
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "Start")
+    worktree = tmp_path_factory.mktemp("elsewhere") / "worktree"
+    git("worktree", "add", "--quiet", str(worktree))
+    use_stack("local", worktree)
+    name, settings = dvc_settings(worktree)
+    assert name == "stack-folder"
+    assert Path(str(settings["url"])).resolve() == project.resolve() / ".dvc-storage"
