@@ -11,6 +11,7 @@ from typing import TextIO
 from dobble.env import torchrun_place
 from dobble.errors import OutputBusyError
 from dobble.processes import end_with_dvc
+from dobble.project_root import find_root
 
 LOCKS = Path(".dobble/locks")
 _PATIENCE_SECONDS, _TICK_SECONDS = 15.0, 0.2
@@ -21,13 +22,13 @@ def held_output(output: Path) -> Iterator[None]:
     """Keep others from writing an output, and end this process soon after the DVC that runs it.
 
     The lock goes with the process, however that ends. What `torchrun` started works for a process that holds
-    the output already.
+    the output already. Outside a project, where a stage only says so, nothing is held or made.
 
     Raises:
         OutputBusyError: if another process holds it, and still does when an orphan would have ended.
     """
     end_with_dvc()
-    if torchrun_place() is not None:
+    if torchrun_place() is not None or find_root(Path.cwd()) is None:
         yield
         return
     LOCKS.mkdir(parents=True, exist_ok=True)

@@ -65,5 +65,6 @@ def _tell(line: str) -> None:
 def _without_traceback(record: logging.LogRecord) -> bool:
     """Leave the message of a failure that says itself what to do."""
     if record.exc_info and isinstance(record.exc_info[1], DobbleError | JetsonError):
-        record.exc_info = None
+        # Prefect's handler for its API comes first, and leaves what it has formatted in the record.
+        record.exc_info = record.exc_text = None
     return True

@@ -51,10 +51,10 @@ def dobble(folder: Path, *arguments: str, largest_file: int | None = None) -> Fi
     )
 
 
-def error_of(done: Finished) -> str:
-    """The message of a run that failed as it should: one line, and nothing else."""
+def error_of(done: Finished, rows: int = 0) -> str:
+    """The message of a run that failed as it should: one line, one more for each bad row, nothing else."""
     assert done.returncode == 1, done.stderr
-    assert re.fullmatch(r"error: [^\n]+\n", done.stderr), done.stderr
+    assert re.fullmatch(rf"error: [^\n]+\n(  row [^\n]+\n){{{rows}}}", done.stderr), done.stderr
     assert not done.stdout
     return done.stderr.removeprefix("error: ").rstrip("\n")
 
@@ -223,19 +223,7 @@ BAD_INPUTS: dict[str, tuple[Spoil, list[str], str]] = {
     "mistyped parameter": (mistype_a_parameter, ["train"], r"train\.epochs must be .*integer, not 'many'"),
     "ratio above 1": (raise_a_ratio, ["split"], r"ratios\.train must be .*not 1\.5"),
     "no params": (remove_params, ["convert"], r"params\.yaml does not exist: run in the project's folder"),
-    "truncated line": (cut_the_export, ["convert"], r"export\.ndjson, row 28: is cut short .*export again"),
     "empty export": (empty_the_export, ["convert"], r"export\.ndjson: has no rows"),
-    "photo cut short": (cut_a_photo, ["convert"], r"deck01_card02\.jpg: is cut short or damaged"),
-    "truncated line at import": (
-        cut_the_export,
-        ["import", "data/export.ndjson", "data/images", "--out", "taken"],
-        r"export\.ndjson, row 28: is cut short",
-    ),
-    "photo cut short at import": (
-        cut_a_photo,
-        ["import", "data/export.ndjson", "data/images", "--out", "taken"],
-        r"deck01_card02\.jpg: is cut short or damaged",
-    ),
     "no data": (remove_data, ["convert"], r"data does not exist: run `dobble sample`"),
     "no metrics": (remove_metrics, ["summary"], r"metrics\.json does not exist: run `dvc repro`"),
     "class with one photo": (leave_a_class_one_photo, ["split"], r"class 'lonely' stands on one photo only"),
@@ -266,14 +254,52 @@ BAD_INPUTS: dict[str, tuple[Spoil, list[str], str]] = {
 }
 
 
+LOCKS = ".dobble/locks/"  # keep who wrote an output last
+
+
+def contents_of(project: Path) -> dict[str, bytes]:
+    """What a verb that fails leaves as it was."""
+    return {name: found for name, found in files_of(project).items() if not name.startswith(LOCKS)}
+
+
 @pytest.mark.parametrize("case", BAD_INPUTS)
 def test_a_bad_input_is_one_line_and_changes_nothing(project: Path, case: str) -> None:
     spoil, arguments, message = BAD_INPUTS[case]
     spoil(project)
-    before = files_of(project)
+    before = contents_of(project)
     assert re.search(message, error_of(dobble(project, *arguments)))
-    left = {name for name in files_of(project) if name.startswith(".dobble/locks/")}  # who wrote last
-    assert {name: found for name, found in files_of(project).items() if name not in left} == before
+    assert contents_of(project) == before
+
+
+@pytest.mark.parametrize(
+    ("spoil", "row", "problem"),
+    [
+        (cut_the_export, r"row 28 +", r"is cut short or no JSON .*: export again"),
+        (
+            cut_a_photo,
+            r"row 10 +deck01_card02\.jpg +",
+            r"is cut short or damaged .*: put the whole photo there",
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    ("arguments", "listed"),
+    [
+        (["convert"], "build/voc-problems.csv"),
+        (["import", "data/export.ndjson", "data/images", "--out", "taken"], "taken-problems.csv"),
+    ],
+)
+def test_a_bad_row_is_told_and_listed_and_changes_nothing(
+    project: Path, spoil: Spoil, row: str, problem: str, arguments: list[str], listed: str
+) -> None:
+    spoil(project)
+    before = contents_of(project)
+    said, told = error_of(dobble(project, *arguments), rows=1).splitlines()
+    assert f"export.ndjson: 1 row cannot be used (listed in {listed})" in said
+    assert re.fullmatch("  " + row + problem, told)
+    after = contents_of(project)
+    assert after.pop(listed).count(b"\n") == 2  # the head, and the row
+    assert after == before
 
 
 def test_outside_a_project_every_stage_says_where_to_run(tmp_path: Path) -> None:
@@ -296,11 +322,11 @@ def test_a_full_disk_is_one_line_and_changes_nothing(
     project: Path, arguments: list[str], largest_file: int, output: str
 ) -> None:
     (project / "shown.jpg").write_bytes(b"an earlier picture")
-    before = files_of(project)
+    before = contents_of(project)
     message = error_of(dobble(project, *arguments, largest_file=largest_file))
     assert message.startswith(f"{output} could not be written: File too large")
     assert message.endswith("what was there before is untouched")
-    assert files_of(project) == before
+    assert contents_of(project) == before
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="GNU's OpenMP tells its settings")

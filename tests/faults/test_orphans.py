@@ -124,6 +124,7 @@ def test_orphan_that_goes_on_does_not_replace_what_others_have_made(tmp_path: Pa
 def test_output_that_another_command_writes_is_not_written_and_the_holder_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "params.yaml").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(dobble.held_output, "_PATIENCE_SECONDS", 0.0)
     with started(tmp_path, sys.executable, "-c", HOLD) as holder:
