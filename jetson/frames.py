@@ -106,8 +106,13 @@ def open_source(name: str, fps: float = 30.0, hold: float = 6.0) -> Source:
         return _open_pipeline(name, fps)
     if is_camera(name):
         return _open_usb(name, fps)
-    if not os.path.exists(name):
-        raise SourceError(name, "does not exist: name a camera, a pipeline, a video, a picture or a folder")
+    try:
+        os.stat(name)
+    except (FileNotFoundError, NotADirectoryError):
+        cure = "name a camera, a pipeline, a video, a picture or a folder"
+        raise SourceError(name, "does not exist: " + cure) from None
+    except OSError as error:
+        raise SourceError(name, "cannot be read ({})".format(error.strerror)) from None
     if os.path.isdir(name):
         return Pictures(pictures_in(name), fps, hold)
     if name.lower().endswith(PICTURES):

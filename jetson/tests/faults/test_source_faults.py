@@ -83,7 +83,8 @@ def test_a_camera_goes_on_after_any_error_of_its_driver(error, place, monkeypatc
 @pytest.fixture
 def stranger(tmp_path_factory):
     """Be a user whom permissions stop; a folder that he may see."""
-    folder = tmp_path_factory.mktemp("seen")
+    folder = tmp_path_factory.mktemp("seen") / "tables"
+    folder.mkdir()
     (folder / "table.png").write_bytes(cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes())
     own = [one for one in (folder, *folder.parents) if Path(tempfile.gettempdir()) in one.parents]
     for one in own if os.geteuid() == 0 else ():
@@ -95,13 +96,15 @@ def stranger(tmp_path_factory):
     os.seteuid(was)
 
 
-def test_a_folder_that_cannot_be_read_for_a_while_is_shown_again(stranger):
+@pytest.mark.parametrize("above", [False, True], ids=["itself", "the one above"])
+def test_a_folder_that_cannot_be_read_for_a_while_is_shown_again(above, stranger):
     was = os.geteuid()
+    closed = stranger.parent if above else stranger
 
     def allow(mode):
         if was == 65534:
             os.seteuid(0)
-        stranger.chmod(mode)
+        closed.chmod(mode)
         os.seteuid(was)
 
     allow(0)
