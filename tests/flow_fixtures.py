@@ -60,7 +60,7 @@ def api(ui: tuple[FlowProject, Addresses], monkeypatch: pytest.MonkeyPatch) -> I
 
 
 @pytest.fixture
-def project(fresh_project: FlowProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FlowProject:
+def quick_project(fresh_project: FlowProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FlowProject:
     """A copy to work in, which is the working directory."""
     made = fresh_project.copy(tmp_path / "project")
     monkeypatch.chdir(made.root)

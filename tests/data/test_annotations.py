@@ -3,6 +3,7 @@
 import copy
 import json
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,7 @@ def box_of(**changes):
 
 
 BOX = LabelledBox("anchor", 10.5, 20.0, 30.25, 40.0)
-PHOTO = LabelledPhoto("a.jpg", 480, 320, (BOX,), 1)
+PHOTO = LabelledPhoto("a.jpg", 480, 320, (BOX,), 1, project="p1")
 OTHER = v2_row("b.jpg")
 TWO_LABELS = [
     v2_label(v2_object("late"), id="1", label_details={"created_at": "2024-02-02"}),
@@ -79,7 +80,9 @@ def test_v2_row_is_read_with_its_sizes_and_floats(tmp_path):
 
 
 def test_v1_row_says_the_same_but_for_the_size_that_it_does_not_know(tmp_path):
-    assert read(tmp_path, array(v1_row())) == [LabelledPhoto("a.jpg", None, None, (BOX,), 1)]
+    (photo,) = read(tmp_path, array(v1_row()))
+    assert photo == replace(PHOTO, width=None, height=None, project=photo.project)
+    assert photo.project is not None
 
 
 @pytest.mark.parametrize(

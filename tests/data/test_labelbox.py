@@ -117,10 +117,10 @@ def test_only_what_is_new_changed_or_damaged_is_fetched_again(standin, fetched):
 
 def test_another_photo_at_the_same_address_is_fetched(standin, fetched):
     row = next(row for row in standin.rows.values() if row["external_id"] == "deck00_card01.jpg")
-    standin.files[unquote(row["row_data"].rpartition("/")[2])] = picture(7)
+    standin.files[unquote(row["row_data"].rpartition("/")[2])] = picture(7, (40, 31))
     row["height"] = 31  # as Labelbox measures it anew
-    assert fetch("project1", fetched, quick(standin)).downloaded == 1
-    assert (fetched / "images/deck00_card01.jpg").read_bytes() == picture(7)
+    assert fetch("project1", fetched, quick(standin), replace=True).downloaded == 1
+    assert (fetched / "images/deck00_card01.jpg").read_bytes() == picture(7, (40, 31))
 
 
 def test_a_deleted_and_a_renamed_row_need_no_download(standin, fetched):

@@ -174,7 +174,7 @@ def test_suggestions_that_a_person_accepts_come_back_as_labels(standin, folder, 
     before = fetch(done.project, tmp_path / "data", quick(standin))
     assert (before.photos, before.boxes) == (3, 0)
     standin.accept(done.project)
-    assert fetch(done.project, tmp_path / "data", quick(standin)).boxes == 6
+    assert fetch(done.project, tmp_path / "data", quick(standin), replace=True).boxes == 6
     photos = {photo.external_id: photo.boxes for photo in read_photos(tmp_path / "data/export.ndjson")}
     assert list(photos) == PHOTOS
     assert [(box.name, box.left, box.top) for box in photos[PHOTOS[2]]] == [

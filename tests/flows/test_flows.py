@@ -47,6 +47,12 @@ def export_of(project: FlowProject) -> Export:
     return Export(file=str(source / "export.ndjson"), images=str(source / "images"))
 
 
+@pytest.fixture
+def project(quick_project: FlowProject) -> FlowProject:
+    """The project to run flows in, which is the working directory."""
+    return quick_project
+
+
 def wait_for(condition: Callable[[], Any]) -> Any:
     deadline = time.monotonic() + 900
     while not (found := condition()):
