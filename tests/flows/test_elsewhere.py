@@ -31,7 +31,17 @@ pytest_plugins = ["flow_fixtures"]
 
 POOL, IDLE = "gpu", "idle"
 ANY_MODEL = {"min_mAP": 0.0, "min_game_accuracy": 0.0}
-CODE = ("dobble", "flows", "jetson", "dvc.yaml", ".dvc/config", ".dvcignore", ".gitignore", "pyproject.toml")
+CODE = (
+    "dobble",
+    "flows",
+    "jetson",
+    "decks",
+    "dvc.yaml",
+    ".dvc/config",
+    ".dvcignore",
+    ".gitignore",
+    "pyproject.toml",
+)
 
 
 @flow

@@ -285,7 +285,7 @@ def test_labelbox_that_is_busy_twice_is_asked_again(
         monkeypatch.setenv("LABELBOX_API_KEY", LABELBOX_KEY)
         monkeypatch.setenv("DOBBLE_LABELBOX_ENDPOINT", standin.endpoint)
         standin.fail("photo", Fault(status=429, headers={"Retry-After": "0"}), times=2)
-        data(Labelbox(project=standin_project))
+        data(Labelbox(project=standin_project, replace=True))
         assert standin.counts["photo"] == 3 + 2
     assert len(list((project.root / "data/images").iterdir())) == 3
     tasks = api.tasks_of(api.newest_run("data")["id"])
