@@ -20,7 +20,7 @@ from dobble.errors import BadRowsError, PhotoError
 from dobble.params import ConvertParams
 
 ORIENTATIONS = range(1, 9)
-CASES = Path("/work/shared/cases/01-exif")
+CASES = Path(__file__).parents[3] / "shared/cases/01-exif"
 REFUSE = ConvertParams(several_labels="refuse")
 COLOURS = {"fox": (220, 30, 30), "bird": (30, 60, 220)}
 BOXES = {"fox": (20, 30, 60, 50), "bird": (200, 120, 80, 70)}  # left, top, width, height as stored

@@ -9,7 +9,7 @@ from dobble.data.photo_files import PhotoFiles
 from dobble.data.raw import import_export
 from dobble.errors import BadRowsError, PhotoError
 
-CASE = Path("/work/shared/cases/04-same-basename")
+CASE = Path(__file__).parents[3] / "shared/cases/04-same-basename"
 
 
 def files(folder, *names):
