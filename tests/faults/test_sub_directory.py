@@ -53,7 +53,10 @@ def test_installed_command_hands_over_from_below_and_says_where_it_was_called(pr
     assert done.stdout == f"{project} {project / 'photos'} import x y\n"
 
 
-def test_flows_find_the_project_and_its_prefect_from_below(project: Path) -> None:
+def test_flows_find_the_project_and_its_prefect_from_below(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PREFECT_HOME", raising=False)  # tests that import flows leave theirs to the process
     ask = "import os, flows; print(os.environ['PREFECT_HOME'])"
     done = run(project / "photos", sys.executable, "-c", ask)
     assert done.stdout == f"{project / '.dobble/prefect'}\n"
