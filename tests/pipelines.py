@@ -1,5 +1,6 @@
 """A game of seven symbols as the stages lay it out below a project's folder, for the tests."""
 
+import json
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,6 +72,16 @@ def write_params(folder: Path, **changes: dict[str, Any]) -> Path:
     path = folder / "params.yaml"
     path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
     return path
+
+
+def write_known_cards(folder: Path, pipeline: Pipeline, session: str) -> None:
+    """Copy the photos of a session, with what is on each in `cards.json`."""
+    cards = {}
+    for path in sorted((pipeline.data / "images").glob(f"{session}_*")):
+        (folder / path.name).write_bytes(path.read_bytes())
+        shown = (pipeline.voc / "Annotations" / f"{path.stem}.xml").read_text(encoding="utf-8")
+        cards[path.name] = {"symbols": [name for name in SYMBOLS if f">{name}<" in shown]}
+    (folder / "cards.json").write_text(json.dumps(cards), encoding="utf-8")
 
 
 def draw_symbols(folder: Path) -> Path:

@@ -1,12 +1,11 @@
 """Photos whose card is known to boxes, one place for each symbol."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
-from pipelines import ROOT, SYMBOLS, Pipeline
+from pipelines import ROOT, Pipeline, write_known_cards
 from typer.testing import CliRunner
 
 from dobble.cli import app
@@ -51,12 +50,7 @@ def test_two_symbols_that_may_as_well_lie_the_other_way_round_are_unsure() -> No
 def folder(pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The seven cards of a session with what is on each."""
     made = tmp_path_factory.mktemp("label")
-    cards = {}
-    for path in sorted((pipeline.data / "images").glob("deck01_*")):
-        (made / path.name).write_bytes(path.read_bytes())
-        shown = (pipeline.voc / "Annotations" / f"{path.stem}.xml").read_text(encoding="utf-8")
-        cards[path.name] = {"symbols": [name for name in SYMBOLS if f">{name}<" in shown]}
-    (made / "cards.json").write_text(json.dumps(cards), encoding="utf-8")
+    write_known_cards(made, pipeline, "deck01")
     return made
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from pipelines import SYMBOLS, Pipeline
+from pipelines import SYMBOLS, Pipeline, write_known_cards
 from typer.testing import CliRunner
 
 from dobble.cli import app
@@ -59,12 +59,7 @@ def folder(pipeline: Pipeline, game_symbols: Path, tmp_path_factory: pytest.Temp
     render_tables(made, symbols=game_symbols, frames=3, workers=1)
     bare = next(iter(json.loads((made / "tables.json").read_text(encoding="utf-8"))))
     assert cv2.imwrite(str(made / "images" / bare), np.full((720, 1280, 3), 60, np.uint8))
-    cards = {}
-    for path in sorted((pipeline.data / "images").glob("deck00_*")):
-        (made / path.name).write_bytes(path.read_bytes())
-        shown = (pipeline.voc / "Annotations" / f"{path.stem}.xml").read_text(encoding="utf-8")
-        cards[path.name] = {"symbols": [name for name in SYMBOLS if f">{name}<" in shown]}
-    (made / "cards.json").write_text(json.dumps(cards), encoding="utf-8")
+    write_known_cards(made, pipeline, "deck00")
     return made
 
 
