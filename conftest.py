@@ -1,6 +1,7 @@
 """Takes the tests in a random order: `--shuffle=0` picks a seed and says it, `--shuffle=SEED` repeats it."""
 
 import random
+from typing import Any
 
 import pytest
 
@@ -9,11 +10,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--shuffle", type=int, metavar="SEED", help="random order of files and of their tests")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    # Before the workers of xdist are given the options: all of them must agree on an order.
-    if config.option.shuffle == 0:
+    # A worker of xdist parses the command line anew: all of them must agree on one order.
+    if hasattr(config, "workerinput"):
+        config.option.shuffle = config.workerinput["shuffle"]
+    elif config.option.shuffle == 0:
         config.option.shuffle = random.randrange(1, 1_000_000)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["shuffle"] = node.config.option.shuffle
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
