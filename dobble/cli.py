@@ -69,13 +69,16 @@ def import_(
     *,
     out: Annotated[Path, typer.Option(help="Folder to write.")] = DATA,
     project: Annotated[str | None, typer.Option(help="Project id, if rows carry labels of several.")] = None,
+    add: Annotated[bool, typer.Option("--add", help="Keep the photos that the folder holds.")] = False,
     replace: _Replace = False,
     skip_bad: _SkipBad = False,
 ) -> None:
     """Take an existing Labelbox export and its photos as data/."""
     from dobble.data.raw import import_export
 
-    done = import_export(export, images, out, project=project, replace=replace, skip_bad=skip_bad)
+    if add and replace:
+        raise ParameterError("--add keeps what the folder holds and --replace does not: give one of them")
+    done = import_export(export, images, out, project=project, add=add, replace=replace, skip_bad=skip_bad)
     print("\n".join([*done.notes, f"{out}: {done.photos} photos, {done.held}"]))
 
 

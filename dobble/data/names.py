@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -10,6 +11,7 @@ from dobble.errors import ExportError
 PHOTO_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 _LONGEST_NAME = 200
+_HELD = 0  # where rows are numbered from 1
 _VARIANTS = frozenset(map(chr, range(0xFE00, 0xFE10)))  # of one character's look, as text or as a picture
 _DRIVE = re.compile(r"[A-Za-z]:")
 
@@ -17,9 +19,10 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 class PhotoNames:
     """The photos that an export has named so far; two that would share one file are an error."""
 
-    def __init__(self, export: Path | str) -> None:
+    def __init__(self, export: Path | str, held: Iterable[str] = ()) -> None:
+        """Begin with the photos that the data hold already."""
         self._export = export
-        self._seen: dict[str, tuple[str, int]] = {}
+        self._seen = {folded(photo_id(name)): (name, _HELD) for name in held}
 
     def add(self, name: str, row: int) -> None:
         """Note the photo of a row.
@@ -30,7 +33,9 @@ class PhotoNames:
         earlier, earlier_row = self._seen.setdefault(folded(photo_id(name)), (name, row))
         if earlier_row == row:
             return
-        if earlier == name:
+        if earlier_row == _HELD:
+            problem = f"is in the data already, as {earlier!r}: name the photo otherwise"
+        elif earlier == name:
             problem = f"has the external id of row {earlier_row}: each photo needs its own"
         else:
             problem = f"cannot be told from {earlier!r} of row {earlier_row}: rename one"

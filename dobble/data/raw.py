@@ -16,8 +16,8 @@ from dobble.data.names import PhotoNames
 from dobble.data.photo_files import PhotoFiles
 from dobble.data.placement import place_photos
 from dobble.data.replacement import replaced_data
-from dobble.errors import ExportError, RowProblem
-from dobble.files import copy
+from dobble.errors import ExportError, ReplaceDataError, RowProblem
+from dobble.files import copy, link_or_copy
 
 JsonDict = dict[str, Any]
 
@@ -88,6 +88,7 @@ def import_export(
     out: Path,
     project: str | None = None,
     *,
+    add: bool = False,
     replace: bool = False,
     skip_bad: bool = False,
 ) -> ImportSummary:
@@ -98,12 +99,13 @@ def import_export(
         images: folder with the photos, by external id or by as much of its end as tells them apart.
         out: folder that gets `export.ndjson` and `images/<external id>`.
         project: id of the project whose labels are kept; needed if photos are labelled in more than one.
+        add: whether the photos that are in `out` stay, of whichever projects they are.
         replace: whether to replace data that DVC could not bring back, or that are of other projects.
         skip_bad: whether to leave out rows that cannot be used.
 
     Raises:
         ReplaceDataError: if `out` holds such data.
-        MissingInputError: if there is no such export.
+        MissingInputError: if there is no such export, or nothing to add to.
         ExportError: if it cannot be read, or has no row of the project.
         BadRowsError: naming all rows that cannot be used, their photos included.
         OutputError: if `out` cannot be written.
@@ -114,8 +116,9 @@ def import_export(
     if project is not None and project not in known:
         names = ", ".join(sorted(known)) or "none"
         raise ExportError(export, None, f"no row is of project {project!r} (projects: {names})")
-    with replaced_data(out, known if project is None else {project}, replace=replace) as side:
-        rows = read_labelled(export, joined, project, bad)
+    kept = _held_rows(out) if add else {}
+    with replaced_data(out, known if project is None else {project}, replace=replace, adding=add) as side:
+        rows = read_labelled(export, joined, project, bad, kept)
         files = PhotoFiles(images, rows)
         found: dict[str, Path] = {}
         for name, row in rows.items():
@@ -128,15 +131,34 @@ def import_export(
         if not usable:
             raise ExportError(export, None, f"has no row that can be used: see {bad.listed}")
         for name in usable:
-            target = side / "images" / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            copy(found[name], target)  # never a link: the photo is somebody's own
-        write_export(side / "export.ndjson", [rows[name] for name in usable], project)
+            copy(found[name], _made(side / "images" / name))  # never a link: the photo is somebody's own
+        for name in kept:
+            link_or_copy(out / "images" / name, _made(side / "images" / name))
+        new = {name: rows[name]._replace(raw=canonical_row(rows[name].raw, project)) for name in usable}
+        everything = dict(sorted((kept | new).items()))
+        write_export(side / "export.ndjson", everything.values())
     return ImportSummary(
-        **count_labels([rows[name].photo for name in usable]),
+        **count_labels([row.photo for row in everything.values()]),
         left_out=left_out,
         elsewhere={name: files.elsewhere[name] for name in usable if name in files.elsewhere},
     )
+
+
+def _held_rows(data: Path) -> dict[str, "LabelledRow"]:
+    """Give the rows of raw data by their external ids; other files in the folder would not stay."""
+    export = data / "export.ndjson"
+    bad = BadRows(export, data, "import them again without --add")
+    rows = read_labelled(export, read_rows(export), None, bad)
+    bad.settle(skip=False)
+    others = {path for path in data.rglob("*") if path.is_file()} - {data / "images" / name for name in rows}
+    if others > {export}:
+        raise ReplaceDataError(data, str(min(others - {export})), "no row names it", "move it away first")
+    return rows
+
+
+def _made(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 class LabelledRow(NamedTuple):
@@ -147,10 +169,14 @@ class LabelledRow(NamedTuple):
 
 
 def read_labelled(
-    source: Path | str, rows: Iterable[tuple[int, JsonDict]], project: str | None, bad: BadRows
+    source: Path | str,
+    rows: Iterable[tuple[int, JsonDict]],
+    project: str | None,
+    bad: BadRows,
+    held: Iterable[str] = (),
 ) -> dict[str, LabelledRow]:
-    """Give the rows that can be used by their external ids; the others go to `bad`."""
-    names, found = PhotoNames(source), {}
+    """Give usable rows by their external ids; the others, and those of photos held already, go to `bad`."""
+    names, found = PhotoNames(source, held), {}
     for number, row in rows:
         with bad.noted(number):
             photo = parse_row(source, number, row, "first", project)
@@ -170,7 +196,7 @@ def count_labels(photos: Sequence[LabelledPhoto]) -> dict[str, int]:
     }
 
 
-def write_export(path: Path, rows: Iterable[LabelledRow], project: str | None) -> None:
+def write_export(path: Path, rows: Iterable[LabelledRow], project: str | None = None) -> None:
     """Write one line a row, the same for every export of the same labels in the same order."""
     lines = (export_line(canonical_row(row.raw, project)) for row in rows)
     path.write_text("".join(lines), encoding="utf-8", newline="\n")

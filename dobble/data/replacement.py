@@ -15,7 +15,9 @@ _KEEP = f"keep them by `dobble pin` and a commit of {DATA_PIN}, or {_REPLACE}"
 
 
 @contextmanager
-def replaced_data(out: Path, projects: Collection[str], *, replace: bool) -> Iterator[Path]:
+def replaced_data(
+    out: Path, projects: Collection[str], *, replace: bool, adding: bool = False
+) -> Iterator[Path]:
     """Yield an empty folder that takes the place of a data folder, if nothing is lost by that.
 
     Data are replaced unasked only where DVC can bring them back: `data/` of a DVC project that is exactly
@@ -25,6 +27,7 @@ def replaced_data(out: Path, projects: Collection[str], *, replace: bool) -> Ite
         out: the data folder.
         projects: ids of the projects whose rows come.
         replace: whether to replace whatever is there.
+        adding: whether the caller puts all that is there into the new folder as well.
 
     Raises:
         ReplaceDataError: saying what would be lost; also if the data change while new ones are being made.
@@ -32,7 +35,7 @@ def replaced_data(out: Path, projects: Collection[str], *, replace: bool) -> Ite
     """
     if Path.cwd().is_relative_to(out.resolve()):
         raise OutputError(out, "it is the folder you work in, or one above it: name another")
-    if not replace:
+    if not (replace or adding):
         _check_kept(out, projects)
     before = _state(out)
     with replaced_folder(out) as side:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from dobble.data.raw import ImportSummary, canonical_row, import_export
-from dobble.errors import BadRowsError, ExportError, MissingInputError, OutputError
+from dobble.errors import BadRowsError, ExportError, MissingInputError, OutputError, ReplaceDataError
 
 BOX = {"left": 2, "top": 3, "width": 10, "height": 12}
 OBJECT = {"name": "anchor", "feature_id": "f", "annotation_kind": "ImageBoundingBox", "bounding_box": BOX}
@@ -345,3 +345,56 @@ def test_place_that_cannot_be_written_is_named(given):
     (given / "file").write_text("in the way")
     with pytest.raises(OutputError, match="data could not be written"):
         import_export(given / "export.ndjson", given / "photos", given / "file" / "data")
+
+
+def given_more(folder, *rows):
+    for entry in rows:
+        draw(folder / "more" / entry["data_row"]["external_id"])
+    (folder / "more.ndjson").write_text("".join(json.dumps(entry) + "\n" for entry in rows))
+
+
+def add(folder, **arguments):
+    return import_export(folder / "more.ndjson", folder / "more", folder / "data", add=True, **arguments)
+
+
+def test_photos_of_another_project_are_added_to_those_that_are_there(given):
+    run(given)
+    before = snapshot(given / "data")
+    other = row("a.jpg")
+    other["projects"] = {"p2": other["projects"]["p1"]}
+    given_more(given, other)
+    assert add(given, project="p2").photos == 3
+    after = snapshot(given / "data")
+    assert set(after) == {*before, "images/a.jpg"}
+    assert all(after[name] == before[name] for name in before if name != "export.ndjson")
+    rows = [json.loads(line) for line in after["export.ndjson"].splitlines()]
+    assert [list(entry["projects"]) for entry in rows] == [["p2"], ["p1"], ["p1"]]
+    assert set(before["export.ndjson"].splitlines()) < set(after["export.ndjson"].splitlines())
+
+
+@pytest.mark.parametrize("name", ["b.jpg", "B.JPG", "deck--a.png"])
+def test_photo_whose_name_the_data_have_already_is_not_added(given, name):
+    run(given)
+    before = snapshot(given / "data")
+    given_more(given, row(name), row("new.jpg"))
+    with pytest.raises(BadRowsError, match=r"row 1 .*is in the data already, as '(b\.jpg|deck/a\.png)'"):
+        add(given)
+    assert snapshot(given / "data") == before
+    assert add(given, skip_bad=True).photos == 3
+    assert (given / "data/images/new.jpg").is_file()
+
+
+def test_nothing_is_added_to_a_folder_whose_other_files_would_go(given):
+    run(given)
+    (given / "data" / "notes.txt").write_text("mine")
+    given_more(given, row("new.jpg"))
+    with pytest.raises(ReplaceDataError, match=r"notes\.txt"):
+        add(given)
+    assert (given / "data" / "notes.txt").read_text() == "mine"
+
+
+def test_nothing_is_added_where_there_are_no_data(given):
+    given_more(given, row("new.jpg"))
+    with pytest.raises(MissingInputError, match=r"data/export\.ndjson"):
+        add(given)
+    assert not (given / "data").exists()
