@@ -24,14 +24,14 @@ def exam(
     """Play photographs with known answers; tell what was found, right, wrong and left open."""
     from dobble.deck_file import class_ids, read_deck_file
     from dobble.evaluation.answers import read_answers
-    from dobble.evaluation.exam import Deck, take_exam
+    from dobble.evaluation.exam import AS_PLAYED, NO_DECK, Deck, take_exam
     from dobble.evaluation.exam_page import describe, summarise, write_exam
     from jetson.bundle import load_bundle
     from jetson.runners import open_runner
 
     answers = read_answers(folder)
     loaded = load_bundle(str(bundle))
-    decks: dict[str, Deck] = {"as the bundle plays": loaded.deck, "without a deck": None}
+    decks: dict[str, Deck] = {AS_PLAYED: loaded.deck, NO_DECK: None}
     if deck is not None:
         decks[f"with {deck.name}"] = class_ids(read_deck_file(deck), loaded.labels, deck)
     with open_runner("onnxruntime-cpu", loaded) as runner:

@@ -37,6 +37,12 @@ def _deck(choice: str) -> str:
     return choice
 
 
+def _photographs(choice: str) -> str:
+    if not re.fullmatch(r"none|photographs/[^/]+", choice):
+        raise ValueError(f"must be none, or a folder such as photographs/mine, not {choice!r}")
+    return choice
+
+
 def _rising(pair: tuple[float, float]) -> tuple[float, float]:
     low, high = pair
     if not 0 < low <= high:
@@ -143,6 +149,7 @@ class EvaluateParams(_Block):
     """How detections are judged."""
 
     iou_threshold: Annotated[float, Field(gt=0, le=1)]
+    photographs: Annotated[str, AfterValidator(_photographs)]
     deepchecks: bool
     min_precision: Share
     seed: Seed
@@ -170,7 +177,17 @@ class ValidateParams(_Block):
 class RegistryParams(_Block):
     """When a registered bundle becomes champion; all metrics named here are the better the higher."""
 
-    metric: Literal["mAP", "mAP50", "accuracy", "mean_iou", "game.simple", "game.joint", "game.deck"]
+    metric: Literal[
+        "mAP",
+        "mAP50",
+        "accuracy",
+        "mean_iou",
+        "game.simple",
+        "game.joint",
+        "game.deck",
+        "photographs.right",
+        "photographs.right_without_deck",
+    ]
     margin: Annotated[float, Field(gt=0, lt=1)]
     minimum: Share
 

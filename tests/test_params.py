@@ -61,6 +61,11 @@ def test_our_own_parameters_are_in_order():
         ("train.learning_rate", float("inf"), "train.learning_rate must be a finite number, not inf"),
         ("train.learning_rate", float("nan"), "train.learning_rate must be a finite number, not nan"),
         ("train.window", 200, "train.window must be a multiple of 32, not 200"),
+        (
+            "evaluate.photographs",
+            "../mine",
+            "evaluate.photographs must be none, or a folder such as photographs/mine, not '../mine'",
+        ),
         ("train.window", 352, "train.window must be less than or equal to 320, not 352"),
         ("train.threads", 100_000, "train.threads must be less than or equal to 256, not 100000"),
         ("train.batch_size", 1, "train.batch_size must be greater than or equal to 2, not 1"),

@@ -1,6 +1,7 @@
 """A bundle and test photos that training never saw to metrics, plots and a report with pictures."""
 
 import json
+import math
 import platform
 import time
 from collections.abc import Sequence
@@ -29,7 +30,14 @@ from dobble.detector.outcomes import Outcomes, write_outcomes
 from dobble.detector.plots import write_plots
 from dobble.detector.predict import LOWEST_SCORE
 from dobble.detector.reliability import Reliability, measure_reliability
-from dobble.detector.report import Metric, Report, describe_metrics, describe_reliability, write_report
+from dobble.detector.report import (
+    Metric,
+    Report,
+    Section,
+    describe_metrics,
+    describe_reliability,
+    write_report,
+)
 from dobble.detector.showcase import (
     Judged,
     draw_confusions,
@@ -40,6 +48,9 @@ from dobble.detector.showcase import (
     draw_symbols,
 )
 from dobble.errors import AnnotationError, CheckpointError, MissingInputError
+from dobble.evaluation.answers import read_answers
+from dobble.evaluation.exam import AS_PLAYED, NO_DECK, Result, take_exam
+from dobble.evaluation.exam_page import write_exam
 from dobble.files import replaced_folder
 from dobble.params import EvaluateParams
 from jetson.bundle import Bundle, load_bundle
@@ -70,6 +81,7 @@ class _Scores(NamedTuple):
     reliability: dict[str, Reliability]
     onnx_difference: float | None
     latency_ms: float
+    exam: Result | None
 
 
 def evaluate(
@@ -90,6 +102,7 @@ def evaluate(
         jetson.errors.BundleError: if the bundle is damaged.
         CheckpointError: if the checkpoint is.
         MissingInputError, AnnotationError, PhotoError: if an earlier stage's output is missing or damaged.
+        AnswersError: if what is known of the photographs cannot be used.
         OutputError: if `out` cannot be written.
     """
     if not history.is_file():
@@ -181,7 +194,14 @@ def _score(
         else {},
         difference,
         latency,
+        None if params.photographs == "none" else _sit_exam(bundle, Path(params.photographs)),
     )
+
+
+def _sit_exam(bundle: Bundle, photographs: Path) -> Result:
+    answers = read_answers(photographs)
+    with open_runner("onnxruntime-cpu", bundle) as runner:
+        return take_exam(bundle, runner, answers, {AS_PLAYED: bundle.deck, NO_DECK: None})
 
 
 def _metrics(scores: _Scores) -> dict[str, Any]:
@@ -196,7 +216,21 @@ def _metrics(scores: _Scores) -> dict[str, Any]:
         "probability": {rule: _reliability_metrics(one) for rule, one in scores.reliability.items()},
         **({} if difference is None else {"onnx_difference": float(f"{difference:.1e}")}),
         "latency_ms": round(scores.latency_ms, 2),
+        **({} if scores.exam is None else {"photographs": _exam_metrics(scores.exam)}),
     }
+
+
+def _exam_metrics(exam: Result) -> dict[str, float]:
+    known = sum(len(seen.known.cards) for seen in exam.tables)
+    metrics = {
+        "cards_found": sum(len(seen.matched) for seen in exam.tables) / known if known else math.nan,
+        "false_cards": sum(len(seen.false) for seen in exam.tables),
+        "right": exam.share("right", AS_PLAYED),
+        "wrong": exam.share("wrong", AS_PLAYED),
+        "right_without_deck": exam.share("right", NO_DECK),
+        "wrong_without_deck": exam.share("wrong", NO_DECK),
+    }
+    return {name: round(value, 4) for name, value in metrics.items() if not math.isnan(value)}
 
 
 def _reliability_metrics(reliability: Reliability) -> dict[str, float]:
@@ -231,6 +265,12 @@ def _write_report(
     params: EvaluateParams,
 ) -> None:
     folder.mkdir()
+    sections = []
+    if scores.exam is not None:
+        about = {"photographs": params.photographs, "bundle.model_sha256": bundle.model_sha256}
+        page = write_exam(folder / "photographs", scores.exam, bundle.labels, about)
+        said = "Photographs with known answers, played as on the device."
+        sections.append(Section("Exam on photographs", said, [], page.relative_to(folder).as_posix()))
     threshold, iou = bundle.thresholds.score, params.iou_threshold
     rows = [
         *describe_metrics(
@@ -254,6 +294,7 @@ def _write_report(
         metrics=rows,
         matches=draw_matches(folder, judged, scores.game.pairs, bundle, params.seed),
         sections=[
+            *sections,
             draw_curves(folder, history, scores.average),
             *([draw_reliability(folder, scores.reliability)] if scores.reliability else []),
             draw_symbols(folder, scores.average, bundle),

@@ -24,6 +24,7 @@ from jetson.table import play_table, read_photo_of_card
 Deck = tuple[tuple[int, ...], ...] | None
 Mark = Literal["right", "wrong", "unanswered", "card not found"]
 TABLES = "tables"
+AS_PLAYED, NO_DECK = "as the bundle plays", "without a deck"
 _NEAR = 0.8  # of a found card's radius: the known centre is a rough one
 _CONFIDENCE = 1.96  # standard deviations: 95 of 100 intervals hold the true share
 
@@ -80,6 +81,11 @@ class Result:
     def of(self, group: str, rule: str) -> list[Answer]:
         """The answers of one group by one rule."""
         return [one for one in self.answers if (one.group, one.rule) == (group, rule)]
+
+    def share(self, mark: Mark, rule: str) -> float:
+        """The share of all pairs, of tables and sessions, that a rule gave such an answer to."""
+        marks = [one.mark for one in self.answers if one.rule == rule]
+        return marks.count(mark) / len(marks) if marks else math.nan
 
     @property
     def groups(self) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pipelines import SYMBOLS, Pipeline, files_of, full_disk
+from pipelines import SYMBOLS, Pipeline, files_of, full_disk, write_known_cards
 
 from dobble.data.voc import read_annotation, read_image_set, write_lines
 from dobble.detector.evaluate import EvaluateSummary, evaluate
@@ -146,6 +146,28 @@ def test_deepchecks_looks_at_the_model_and_its_page_is_linked(pipeline: Pipeline
     assert numbers["mAP"]["all"] == pytest.approx(done.metrics["mAP"], abs=0.02)
     (objection,) = numbers["findings"]
     assert objection.startswith("Mean Average Precision Report: ")
+
+
+def test_photographs_with_known_answers_are_played_and_their_page_is_linked(
+    own: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    photographs = tmp_path / "photographs/mine"
+    photographs.mkdir(parents=True)
+    write_known_cards(photographs, own, "deck00")
+    params = own.params.evaluate.model_copy(update={"photographs": "photographs/mine"})
+    folders = (own.bundle, own.checkpoint, own.voc, own.splits, own.history)
+    done = evaluate(*folders, tmp_path / "out", params).metrics["photographs"]
+    assert set(done) == {"false_cards", "right", "wrong", "right_without_deck", "wrong_without_deck"}
+    assert all(0 <= done[name] <= 1 for name in done)
+    report = tmp_path / "out/report"
+    assert '<a href="photographs/report.html">' in (report / "report.html").read_text(encoding="utf-8")
+    with (report / "photographs/failures.csv").open(newline="", encoding="utf-8") as file:
+        failed = [row["rule"] for row in csv.DictReader(file) if row["mark"] == "wrong"]
+    assert failed.count("without a deck") == round(21 * done["wrong_without_deck"])
+    (photographs / "cards.json").unlink()
+    with pytest.raises(MissingInputError, match=r"photographs/mine/tables\.json"):
+        evaluate(*folders, tmp_path / "out", params)
 
 
 def cut_model_short(made: Pipeline) -> None:

@@ -36,6 +36,7 @@ CODE = (
     "flows",
     "jetson",
     "decks",
+    "photographs",
     "dvc.yaml",
     ".dvc/config",
     ".dvcignore",
