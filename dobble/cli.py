@@ -106,11 +106,12 @@ def upload(
     bundle: Annotated[
         Path | None, typer.Option(help="Bundle whose detections are suggested as boxes.")
     ] = None,
+    only: Annotated[Path | None, typer.Option(help="List of the photos to take, one a line.")] = None,
 ) -> None:
     """Make a Labelbox project of a folder of photos, with the model's boxes to correct."""
     from dobble.data.upload import upload as run
 
-    done = run(photos, project, labels, bundle)
+    done = run(photos, project, labels, bundle, only=only)
     print(f"{done.address}: {done.photos} photos ({done.uploaded} new), {done.suggested} suggested boxes")
     if done.others:
         print(f"passed over: {done.others} files that are no photos")

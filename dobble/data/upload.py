@@ -56,6 +56,8 @@ def upload(
     labels: Path | None = None,
     bundle: Path | None = None,
     settings: LabelboxSettings | None = None,
+    *,
+    only: Path | None = None,
 ) -> UploadSummary:
     """Make a Labelbox project and data set of a folder's photos, with a box tool for each symbol.
 
@@ -68,9 +70,10 @@ def upload(
         labels: the symbols, one a line; by default those of the bundle.
         bundle: if given, its model's detections are sent as pre-labels, which a person corrects.
         settings: by default those of the environment.
+        only: names the photos that count, by their paths in the folder, one a line.
 
     Raises:
-        MissingInputError, PhotoError: if there are no photos, or one is damaged or has no usable name.
+        MissingInputError, PhotoError: if there are no photos, or one is missing, damaged or misnamed.
         ParameterError, AnnotationError: if the name is empty, or the symbols are not known or no classes.
         jetson.errors.BundleError: if the bundle is damaged.
         ApiKeyError, LabelboxError, UnreachableError: if Labelbox does not do what is asked.
@@ -80,7 +83,7 @@ def upload(
     settings = settings or LabelboxSettings.from_environment()
     model = load_bundle(str(bundle)) if bundle else None
     symbols = _symbols(labels, model)
-    photos, others = _photos(folder)
+    photos, others = _photos(folder, only)
     keys = {photo: f"{name}/{photo}" for photo in photos}
     client = connect(settings)
     with named_errors(settings):
@@ -135,11 +138,11 @@ def _symbols(labels: Path | None, model: Bundle | None) -> list[str]:
     return names
 
 
-def _photos(folder: Path) -> tuple[list[str], int]:
+def _photos(folder: Path, only: Path | None) -> tuple[list[str], int]:
     """Give the photos below a folder by their paths in it, and how many other files there are."""
     if not folder.is_dir():
         raise MissingInputError(folder, "name a folder of photos")
-    files = sorted(_files(folder))
+    files = sorted(_files(folder)) if only is None else _listed(only, folder)
     unreadable = [
         path
         for path in files
@@ -163,6 +166,21 @@ def _photos(folder: Path) -> tuple[list[str], int]:
             raise PhotoError(folder / photo, error.problem.removesuffix(" in Labelbox")) from error
         check_photo(folder / photo)
     return photos, len(files) - len(photos)
+
+
+def _listed(source: Path, folder: Path) -> list[Path]:
+    """Give the files that a list names, one a line."""
+    try:
+        lines = source.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError as error:
+        raise MissingInputError(source, "`dobble label` writes such a list") from error
+    names = sorted({Path(line.strip()) for line in lines if line.strip()})
+    missing = next((name for name in names if not (folder / name).is_file()), None)
+    if missing is not None:
+        raise PhotoError(folder / missing, f"is not there: {source} names it")
+    if not names:
+        raise PhotoError(source, "names no photo: there is nothing to upload")
+    return names
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -321,6 +321,25 @@ def test_photos_behind_a_link_to_a_folder_are_sent_once(standin, folder, labels,
     assert (done.photos, done.uploaded, done.others) == (3, 3, 1)
 
 
+def test_only_the_photos_of_a_list_are_sent(standin, folder, labels, tmp_path):
+    listed = tmp_path / "labels.unsure.txt"
+    listed.write_text(f"{PHOTOS[2]}\n{PHOTOS[0]}\n", encoding="utf-8")
+    done = upload(folder, "deck", labels, only=listed, settings=quick(standin))
+    assert (done.photos, done.uploaded) == (2, 2)
+    assert rows_of(standin) == [PHOTOS[0], PHOTOS[2]]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("gone.jpg\n", r"gone\.jpg: is not there: .*list\.txt names it"), ("\n", r"list\.txt: names no photo")],
+)
+def test_a_list_that_cannot_be_followed_is_named(standin, folder, labels, tmp_path, text, message):
+    (tmp_path / "list.txt").write_text(text)
+    with pytest.raises(PhotoError, match=message):
+        upload(folder, "deck", labels, only=tmp_path / "list.txt", settings=quick(standin))
+    assert standin.counts["any"] == 0
+
+
 def test_a_folder_that_is_none_or_empty_is_named(standin, labels, tmp_path):
     with pytest.raises(MissingInputError, match="name a folder of photos"):
         upload(tmp_path / "nowhere", "new deck", labels, settings=quick(standin))
