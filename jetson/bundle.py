@@ -7,7 +7,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from jetson.errors import BundleError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1 knows no `input.tone`
 BACKGROUND = "BACKGROUND"
 PREPARATION = {
     "colour": "RGB",
@@ -57,6 +57,7 @@ class Bundle(NamedTuple):
         thresholds: see `Thresholds`.
         calibration: see `Calibration`.
         manifest: the whole manifest as it was read.
+        tone: brightness of print that `tone.even_tone` brings cards to first, or None for as they are.
     """
 
     folder: str
@@ -70,6 +71,7 @@ class Bundle(NamedTuple):
     thresholds: Thresholds
     calibration: Calibration
     manifest: Dict[str, Any]
+    tone: Optional[float] = None
 
     def fingerprint(self) -> str:
         """Return hexadecimal digits of all that the manifest tells, which has the hash of every file."""
@@ -101,7 +103,7 @@ def load_bundle(path: str, verify: bool = True) -> Bundle:
 
     labels = _labels(where, manifest)
     _check_labels_file(os.path.join(folder, "labels.txt"), labels)
-    input_name, input_size = _input(where, manifest)
+    input_name, input_size, tone = _input(where, manifest)
     return Bundle(
         folder=folder,
         model=os.path.join(folder, "model.onnx"),
@@ -110,6 +112,7 @@ def load_bundle(path: str, verify: bool = True) -> Bundle:
         deck=_deck(where, manifest, labels),
         input_name=input_name,
         input_size=input_size,
+        tone=tone,
         anchors=_anchors(where, manifest, len(labels)),
         thresholds=_thresholds(where, manifest),
         calibration=_calibration(where, manifest),
@@ -229,7 +232,7 @@ def _deck(
     return tuple(cards)
 
 
-def _input(where: str, manifest: Dict[str, Any]) -> Tuple[str, int]:
+def _input(where: str, manifest: Dict[str, Any]) -> Tuple[str, int, Optional[float]]:
     facts = _need(where, manifest, "input", dict)
     for key in sorted(PREPARATION):
         if _need(where, facts, key, (str, int, float), "input.") != PREPARATION[key]:
@@ -239,7 +242,10 @@ def _input(where: str, manifest: Dict[str, Any]) -> Tuple[str, int]:
     sizes_fit = len(shape) == 4 and all(isinstance(side, int) and side > 0 for side in shape)
     if not sizes_fit or shape[:2] != [1, 3] or shape[2] != shape[3]:
         raise BundleError(where, "input.shape {} is not [1, 3, S, S]: export the bundle again".format(shape))
-    return _need(where, facts, "name", str, "input."), shape[2]
+    tone = facts.get("tone")
+    if tone is not None and not 0.0 < _need(where, facts, "tone", (int, float), "input.") < 1.0:
+        raise BundleError(where, "input.tone is {}, not between 0 and 1: export again".format(tone))
+    return _need(where, facts, "name", str, "input."), shape[2], tone
 
 
 def _anchors(where: str, manifest: Dict[str, Any], classes: int) -> int:

@@ -30,7 +30,7 @@ BEYOND = 0.5  # pixels of the small picture by which the ellipse may leave it
 CORNERS = 8  # of the hull, at least
 PERFECT = 0.97  # quality of an outline that other levels need not better
 PAPER = 0.5  # share of a card that is brighter than the level, and share that is not colourful
-MARGIN = 1.12  # side of the square that is cut out, to the card's diameter
+MARGIN = 1.3  # side of the square that is cut out, to the card's diameter
 ROUNDED = 0.97  # short to long axis below which a card is made round before it is read
 COLOURFUL = 90  # brightest minus darkest channel of a pixel; paper and most print stay below
 
@@ -76,6 +76,11 @@ class Crop(NamedTuple):
         limit = np.array(self.size * 2, np.float32)
         inside: Array = np.minimum(np.maximum(_moved(boxes, self.matrix, self.shift), 0), limit)
         return inside
+
+    def resized(self, image: Array) -> "Crop":
+        """Return the same crop with its image at another size, uint8 [H, W, 3]."""
+        scale = np.array(self.image.shape[1::-1]) / np.array(image.shape[1::-1], np.float64)
+        return Crop(image, self.matrix * scale, self.shift, self.size)
 
     def from_picture(self, boxes: Array) -> Array:
         """Map float [N, 4] xyxy in pixels of the picture to float32 boxes around them in the crop."""
@@ -129,6 +134,12 @@ def crop_card(image: Array, card: Card, margin: float = MARGIN) -> Crop:
     if any(beyond):
         window = cv2.copyMakeBorder(window, beyond[0], beyond[1], beyond[2], beyond[3], cv2.BORDER_REPLICATE)
     return Crop(np.ascontiguousarray(window), np.eye(2), np.array([left, top], np.float64), (width, height))
+
+
+def frame_card(image: Array) -> Crop:
+    """Cut out the one card that stands out on a photo; where there is not exactly one, all of it is taken."""
+    cards = find_cards(image)
+    return crop_card(image, cards[0]) if len(cards) == 1 else whole(image)
 
 
 def whole(image: Array) -> Crop:

@@ -8,6 +8,7 @@ import numpy as np
 from jetson.arrays import Array
 from jetson.bundle import Bundle
 from jetson.errors import PictureError
+from jetson.tone import even_tone
 
 if TYPE_CHECKING:
     from jetson.runners import Runner
@@ -84,10 +85,15 @@ class Detector:
             PictureError: the array is no such picture.
         """
         thresholds = self.bundle.thresholds
-        batch, transform = letterbox(image, self.bundle.input_size)
+        batch, transform = prepare(image, self.bundle)
         scores, boxes = self.runner.infer(batch)
         detections = decode(scores, boxes, transform, thresholds.score, thresholds.nms_iou)
         return CardReading(detections, evidence(scores, boxes, transform))
+
+
+def prepare(image: Array, bundle: Bundle) -> Tuple[Array, Transform]:
+    """Bring a picture of a card to what a bundle's network was trained with (as `letterbox`)."""
+    return letterbox(image if bundle.tone is None else even_tone(image, bundle.tone), bundle.input_size)
 
 
 def letterbox(image: Array, size: int) -> Tuple[Array, Transform]:
@@ -107,12 +113,8 @@ def letterbox(image: Array, size: int) -> Tuple[Array, Transform]:
         shape = None if image is None else "{} {}".format(image.dtype, image.shape)
         raise PictureError("picture", "is {}, not uint8 [H, W, 3] in BGR order".format(shape))
     height, width = image.shape[:2]
-    scale = size / float(max(height, width))
-    new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
-    # Linear interpolation looks at 2x2 pixels only: beyond a factor of two it skips some, and lines alias.
-    interpolation = cv2.INTER_AREA if scale < 0.5 else cv2.INTER_LINEAR
-    if (new_width, new_height) != (width, height):
-        image = cv2.resize(image, (new_width, new_height), interpolation=interpolation)
+    image = fit(image, size)
+    new_height, new_width = image.shape[:2]
     left, top = (size - new_width) // 2, (size - new_height) // 2
     batch = (np.empty if new_width == new_height else np.zeros)((1, 3, size, size), np.float32)
     inside = batch[0, :, top : top + new_height, left : left + new_width]
@@ -129,6 +131,19 @@ def letterbox(image: Array, size: int) -> Tuple[Array, Transform]:
         size=size,
     )
     return batch, transform
+
+
+def fit(image: Array, size: int) -> Array:
+    """Scale uint8 [H, W, 3] so that its longer side has so many pixels."""
+    height, width = image.shape[:2]
+    scale = size / float(max(height, width))
+    new_size = max(1, round(width * scale)), max(1, round(height * scale))
+    if new_size == (width, height):
+        return image
+    # Linear interpolation looks at 2x2 pixels only: beyond a factor of two it skips some, and lines alias.
+    interpolation = cv2.INTER_AREA if scale < 0.5 else cv2.INTER_LINEAR
+    fitted: Array = cv2.resize(image, new_size, interpolation=interpolation)
+    return fitted
 
 
 def decode(

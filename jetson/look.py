@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from jetson.arrays import Array
-from jetson.cards import Card, crop_card, find_cards, scale_card
+from jetson.cards import Card, Crop, crop_card, find_cards, scale_card
 from jetson.detect import CardReading, Detector, Evidence
 from jetson.ellipses import FLATTENED, ROUND, follow_cards, propose_cards
 
@@ -89,7 +89,12 @@ def look_for_cards(
 def read_card(detector: Detector, image: Array, card: Card) -> CardReading:
     """Read one card of a picture; boxes are in pixels of the picture."""
     crop = crop_card(image, card)
-    detections, evidence = detector.read(crop.image)
+    return in_picture(detector.read(crop.image), crop)
+
+
+def in_picture(reading: CardReading, crop: Crop) -> CardReading:
+    """Give what was read on a crop, with boxes in pixels of the picture that it was cut out of."""
+    detections, evidence = reading
     return CardReading(
         detections._replace(boxes=crop.to_picture(detections.boxes)),
         evidence._replace(boxes=crop.to_picture(evidence.boxes)),

@@ -14,9 +14,10 @@ from dobble.data.split import split
 from dobble.data.voc import read_labels
 from dobble.detector.anchors import INPUT_SIZE, fit_anchors
 from dobble.detector.checkpoint import save_checkpoint
-from dobble.detector.dataset import box_shares, load_split, read_photo
+from dobble.detector.dataset import box_shares, load_split
 from dobble.detector.export import export
 from dobble.detector.network import Detector
+from dobble.detector.predict import PreparedPhotos
 from dobble.params import load_params
 from jetson.detect import letterbox
 
@@ -64,12 +65,14 @@ def _write_untrained(made: Pipeline) -> None:
         if isinstance(module, nn.BatchNorm2d):
             module.reset_running_stats()
             module.momentum = None  # the statistics of the one batch below become those of the network
-    batch = [torch.from_numpy(letterbox(read_photo(photo.path), INPUT_SIZE)[0]) for photo in photos]
+    prepared = PreparedPhotos(photos)
+    crops = [prepared.load(index) for index in range(len(photos))]
+    batch = [torch.from_numpy(letterbox(crop.image, INPUT_SIZE)[0]) for crop in crops]
     with torch.no_grad():
         network.train()(torch.cat(batch))
         for branch in network.head.classification_head.module_list:
             last = [module for module in branch.modules() if isinstance(module, nn.Conv2d)][-1]
-            last.weight *= 2.5
+            last.weight *= 4
     save_checkpoint(made.checkpoint, network, labels, anchors)
 
 

@@ -20,8 +20,8 @@ from dobble.errors import AnswersError
 from dobble.evaluation.answers import KnownPhoto
 from dobble.files import replaced_file
 from jetson.bundle import load_bundle
-from jetson.cards import Crop, crop_card, find_cards, whole
-from jetson.detect import letterbox
+from jetson.cards import frame_card
+from jetson.detect import prepare
 from jetson.runners import open_runner
 
 Floats = NDArray[np.floating[Any]]
@@ -84,8 +84,8 @@ def label_photos(
         for photo in tqdm(photos, desc="label", unit="photo", disable=None):
             image = read_photo(photo.path)
             symbols = sorted(photo.symbols)
-            crop = _card(image)
-            batch, transform = letterbox(crop.image, bundle.input_size)
+            crop = frame_card(image)
+            batch, transform = prepare(crop.image, bundle)
             scores, boxes = runner.infer(batch)
             placed = place_symbols(scores, boxes, [places[symbol] for symbol in symbols])
             name = photo.path.relative_to(folder).as_posix()
@@ -169,9 +169,3 @@ def _doubly_stochastic(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         matrix = matrix / matrix.sum(axis=1, keepdims=True)
         matrix = matrix / matrix.sum(axis=0, keepdims=True)
     return matrix
-
-
-def _card(image: NDArray[np.uint8]) -> Crop:
-    """Cut out the one card of a photo, as it is read in play; a photo with another number is taken whole."""
-    cards = find_cards(image)
-    return crop_card(image, cards[0]) if len(cards) == 1 else whole(image)

@@ -54,7 +54,9 @@ from dobble.evaluation.exam_page import write_exam
 from dobble.files import replaced_folder
 from dobble.params import EvaluateParams
 from jetson.bundle import Bundle, load_bundle
-from jetson.detect import CardReading, decode, evidence, letterbox
+from jetson.cards import frame_card
+from jetson.detect import CardReading, decode, evidence, prepare
+from jetson.look import in_picture
 from jetson.runners import open_runner
 
 
@@ -159,14 +161,17 @@ def _judge(
     with open_runner("onnxruntime-cpu", bundle) as runner:
         for photo in tqdm(photos, desc="test photos", disable=None):
             image = read_photo(photo.path)
+            crop = frame_card(image)
             start = time.perf_counter()
-            batch, transform = letterbox(image, bundle.input_size)
+            batch, transform = prepare(crop.image, bundle)
             scores, boxes = runner.infer(batch)
             shown = decode(scores, boxes, transform, thresholds.score, thresholds.nms_iou)
             reading = CardReading(shown, evidence(scores, boxes, transform))
             latency.append(time.perf_counter() - start)
             ranked = decode(scores, boxes, transform, LOWEST_SCORE, thresholds.nms_iou)
-            judged.append(Judged(photo, Truth(photo.boxes, photo.labels), ranked, reading))
+            ranked = ranked._replace(boxes=crop.to_picture(ranked.boxes))
+            truth = Truth(photo.boxes, photo.labels)
+            judged.append(Judged(photo, truth, ranked, in_picture(reading, crop)))
             if network is None:
                 continue
             with torch.inference_mode():

@@ -23,11 +23,12 @@ from dobble.detector.dataset import LabelledPhoto, load_split, read_photo
 from dobble.detector.game import shared_pairs
 from dobble.detector.known_deck import KnownDeck, choose_deck
 from dobble.detector.network import Deployed
+from dobble.detector.predict import TONE
 from dobble.errors import CheckpointError
 from dobble.files import replaced_folder
 from dobble.params import ExportParams
 from jetson.bundle import PREPARATION, SCHEMA_VERSION, Bundle, load_bundle
-from jetson.cards import crop_card, find_cards
+from jetson.cards import crop_card, find_cards, frame_card
 from jetson.detect import Detector
 from jetson.game import calibrate, card_evidence, incidence, pair_evidence, play
 from jetson.runners import open_runner
@@ -82,7 +83,12 @@ def export(checkpoint: Path, voc: Path, splits: Path, out: Path, params: ExportP
         manifest: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
             "name": "dobble",
-            "input": {"name": "input_0", "shape": [1, 3, INPUT_SIZE, INPUT_SIZE], **PREPARATION},
+            "input": {
+                "name": "input_0",
+                "shape": [1, 3, INPUT_SIZE, INPUT_SIZE],
+                "tone": TONE,
+                **PREPARATION,
+            },
             "outputs": {
                 "scores": {"shape": [1, len(network.detector.anchors), len(labels) + 1]},
                 "boxes": {"shape": [1, len(network.detector.anchors), 4], "format": "xyxy", "range": [0, 1]},
@@ -173,7 +179,8 @@ def _calibrate(bundle: Bundle, photos: list[LabelledPhoto]) -> dict[str, float]:
     calibration = dict(_FIRST_CALIBRATION)
     with open_runner("onnxruntime-cpu", bundle) as runner:
         detector = Detector(bundle, runner)
-        evidence = np.stack([detector.read(read_photo(photo.path)).evidence.probability for photo in photos])
+        crops = [frame_card(read_photo(photo.path)) for photo in photos]
+        evidence = np.stack([detector.read(crop.image).evidence.probability for crop in crops])
     if len(pairs):
         log_evidence = pair_evidence(evidence[pairs[:, 0]], evidence[pairs[:, 1]])
         calibration["joint"] = round(calibrate(log_evidence, pairs[:, 2]), 4)

@@ -15,7 +15,8 @@ from dobble.detector.report import Section
 from dobble.detector.showcase import Judged
 from dobble.params import EvaluateParams
 from jetson.bundle import Bundle
-from jetson.detect import Detections, decode, letterbox
+from jetson.cards import frame_card
+from jetson.detect import Detections, decode, prepare
 from jetson.runners import open_runner
 
 PAGE, NUMBERS = "deepchecks.html", "deepchecks.json"
@@ -57,10 +58,11 @@ def _looked_at(photos: Sequence[LabelledPhoto], bundle: Bundle) -> Iterator[Samp
     with open_runner("onnxruntime-cpu", bundle) as runner:
         for photo in photos:
             image = read_photo(photo.path)
-            batch, transform = letterbox(image, bundle.input_size)
+            crop = frame_card(image)
+            batch, transform = prepare(crop.image, bundle)
             scores, boxes = runner.infer(batch)
             seen = decode(scores, boxes, transform, LOWEST_SCORE, bundle.thresholds.nms_iou)
-            yield _sample(photo, image, seen)
+            yield _sample(photo, image, seen._replace(boxes=crop.to_picture(seen.boxes)))
 
 
 def _sample(photo: LabelledPhoto, image: NDArray[np.uint8], seen: Detections) -> Sample:

@@ -16,7 +16,7 @@ from jetson.bench.parity import Samples, check_agreement, load_samples
 from jetson.board import Board
 from jetson.bundle import Bundle, load_bundle
 from jetson.cards import find_cards
-from jetson.detect import Detector, decode, evidence, letterbox
+from jetson.detect import Detector, decode, evidence, prepare
 from jetson.errors import JetsonError
 from jetson.game import play
 from jetson.runners import Runner, open_runner
@@ -62,7 +62,7 @@ def time_block(runner: Runner, bundle: Bundle, samples: Samples, task: Dict[str,
     """Warm up; time the network from host array to host array, what surrounds it, and whole frames."""
     loaded = time.monotonic()
     detector, pictures = Detector(bundle, runner), list(samples.photos.values())
-    batches = cycle([letterbox(picture, bundle.input_size)[0] for picture in pictures])
+    batches = cycle([prepare(picture, bundle)[0] for picture in pictures])
 
     def infer() -> None:
         runner.infer(next(batches))
@@ -147,7 +147,7 @@ def _steps(runner: Runner, bundle: Bundle, pictures: List[Any]) -> Dict[str, Lis
     thresholds = bundle.thresholds
     for picture, _ in zip(cycle(pictures), range(STEPS)):
         start = time.perf_counter()
-        batch, transform = letterbox(picture, bundle.input_size)
+        batch, transform = prepare(picture, bundle)
         prepared = time.perf_counter()
         scores, boxes = runner.infer(batch)
         answered = time.perf_counter()

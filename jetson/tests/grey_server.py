@@ -37,7 +37,7 @@ class GreyRunner(Runner):
         scores[:, 0] = 0.99
         corners = np.array([[0.3, 0.1], [0.1, 0.5], [0.6, 0.6], [0.4, 0.4]], np.float32)
         boxes = np.hstack([corners, corners + np.float32(0.2)])
-        number, out = round((grey - 20) / 30), round(0.22 * batch.shape[2])
+        number, out = round((grey - 20) / 30), round(0.28 * batch.shape[2])
         paper = batch[0, :, [out, out, -out, -out], [out, -out, out, -out]].min() > 0.5
         if paper and 0 <= number < len(FANO) and abs(grey - 20 - 30 * number) < 10:
             for row, symbol in enumerate(FANO[number]):

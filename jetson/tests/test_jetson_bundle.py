@@ -34,8 +34,8 @@ def test_an_unknown_deck_is_none(write_bundle):
 
 
 def test_a_newer_schema_asks_for_an_update(write_bundle):
-    with pytest.raises(BundleError, match=r"manifest\.json: schema version 2 is newer than 1.*update"):
-        load_bundle(write_bundle(schema_version=2))
+    with pytest.raises(BundleError, match=r"manifest\.json: schema version 3 is newer than 2.*update"):
+        load_bundle(write_bundle(schema_version=3))
 
 
 def test_a_folder_without_manifest_is_named(tmp_path):

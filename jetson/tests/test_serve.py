@@ -65,8 +65,8 @@ def test_what_lies_under_the_camera_is_named(served):
     assert "not been benchmarked" in state["runner_reason"]
     assert len(state["cards"]) == 2
     assert state["match"]["probability"] > 0.9
-    # A box from (0.1, 0.5) to (0.3, 0.7) of a crop of 1.12 x 400 pixels around (300, 360)
-    assert state["match"]["boxes"][0] == pytest.approx([120.8, 360, 210.4, 449.6], abs=6)
+    # A box from (0.1, 0.5) to (0.3, 0.7) of a crop of 1.3 x 400 pixels around (300, 360)
+    assert state["match"]["boxes"][0] == pytest.approx([92, 360, 196, 464], abs=6)
     assert served.json("/healthz") == (200, {"healthy": True, "problem": None})
 
 
@@ -96,7 +96,7 @@ def test_boxes_on_a_large_picture_are_in_its_own_pixels(served, draw_table):
     answer = served.json("/match", "POST", jpeg(large))[1]
     assert answer["symbol"] == "dog"
     assert answer["cards"][0] == pytest.approx([320, 512, 1600, 1792], abs=20)
-    assert answer["boxes"][0] == pytest.approx([386, 1152, 673, 1439], abs=20)
+    assert answer["boxes"][0] == pytest.approx([294, 1152, 627, 1485], abs=20)
 
 
 def test_two_pictures_of_a_card_each_are_answered(served, draw_table):

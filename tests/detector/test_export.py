@@ -102,6 +102,7 @@ def test_the_manifest_has_the_keys_of_the_contract_and_the_parameters(
     assert bundle.manifest["input"] == {
         "name": "input_0",
         "shape": [1, 3, 320, 320],
+        "tone": 0.37,
         "dtype": "float32",
         "colour": "RGB",
         "mean": 127.5,
