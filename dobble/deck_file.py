@@ -14,7 +14,7 @@ def read_deck_file(path: Path) -> Deck:
     """Read a deck from CSV, one card a line, or from JSON, a list of cards or an object of them by name.
 
     In JSON the cards may stand under `cards`. The printed game leaves out two of the 57 possible cards: as
-    many may be missing.
+    many may be missing. Cards keep the order of the file, and those that it lacks come last.
 
     Raises:
         MissingInputError: if there is no such file.
@@ -40,7 +40,10 @@ def read_deck_file(path: Path) -> Deck:
             f"{len(cards)} cards are too few for a deck of {symbols} symbols: two at most may be missing"
         )
         raise DeckError(f"{path}: {problem}")
-    return deck
+    order = {frozenset(card): place for place, card in enumerate(cards.values())}
+    return Deck(
+        deck.symbols, tuple(sorted(deck.cards, key=lambda card: order.get(frozenset(card), len(order))))
+    )
 
 
 def class_ids(deck: Deck, labels: Sequence[str], source: Path) -> tuple[tuple[int, ...], ...]:

@@ -112,6 +112,8 @@ class AugmentationParams(_Block):
     gamma: Range
     gain: Range
     channel_gain: Share
+    saturation: Range
+    hue: Annotated[float, Field(ge=0, le=180)]
     blur_probability: Share
     noise_probability: Share
 

@@ -37,6 +37,12 @@ def test_every_way_to_write_a_deck_gives_the_same(tmp_path: Path, name: str, tex
     assert deck.cards == tuple(tuple(card) for card in FANO)
 
 
+def test_cards_keep_the_order_of_the_file_so_that_names_of_photos_can_follow_it(tmp_path: Path) -> None:
+    turned = "".join(reversed(CSV.splitlines(keepends=True)))
+    deck = read_deck_file(write(tmp_path, "deck.csv", turned))
+    assert deck.cards == tuple(tuple(card) for card in reversed(FANO))
+
+
 def test_the_printed_game_may_leave_two_cards_out_and_no_more(tmp_path: Path) -> None:
     cards = make_deck([f"s{number:02d}" for number in range(57)]).cards
     assert len(read_deck_file(write(tmp_path, "55.json", json.dumps(cards[:55]))).cards) == 55

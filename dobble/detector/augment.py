@@ -9,6 +9,8 @@ from dobble.params import AugmentationParams
 VISIBLE_SHARE = 0.3
 FREE_SHIFT = 0.02
 _LEVELS = np.arange(256) / 255
+_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+_ACROSS = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / 3**0.5  # cross product with the grey axis
 
 
 def augment(
@@ -95,13 +97,24 @@ def _move(
 def _relight(
     image: NDArray[np.uint8], params: AugmentationParams, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    curve = _LEVELS ** rng.uniform(*params.gamma) * rng.uniform(*params.gain) * 255
+    # Evenly in the logarithm: half and double are equally far from as it is.
+    gamma = np.exp(rng.uniform(*np.log(params.gamma)))
+    curve = _LEVELS**gamma * rng.uniform(*params.gain) * 255
     channels = rng.uniform(1 - params.channel_gain, 1 + params.channel_gain, 3)
     table = (curve[:, None] * channels).clip(0, 255).astype(np.uint8)
-    lit = cv2.LUT(image, table.reshape(256, 1, 3))
+    lit = cv2.LUT(cv2.transform(image, _colours(params, rng)), table.reshape(256, 1, 3))
     if rng.uniform() < params.blur_probability:
         lit = cv2.GaussianBlur(lit, (0, 0), rng.uniform(0.4, 1.1))
     if rng.uniform() < params.noise_probability:
         noise = rng.standard_normal(lit.shape, np.float32) * np.float32(rng.uniform(2, 8))
         lit = np.clip(lit + noise, 0, 255).astype(np.uint8)
     return np.asarray(lit, np.uint8)
+
+
+def _colours(params: AugmentationParams, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Matrix [3, 3] that turns hues about the grey axis and scales how far colours are from grey."""
+    angle = np.deg2rad(rng.uniform(-params.hue, params.hue))
+    saturation = rng.uniform(*params.saturation)
+    turn = np.cos(angle) * np.eye(3) + np.sin(angle) * _ACROSS + (1 - np.cos(angle)) / 3
+    colours: NDArray[np.float64] = (saturation * np.eye(3) + (1 - saturation) * _LUMA) @ turn
+    return colours

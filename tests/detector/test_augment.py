@@ -9,6 +9,8 @@ STILL = AugmentationParams(
     gamma=(1.0, 1.0),
     gain=(1.0, 1.0),
     channel_gain=0,
+    saturation=(1.0, 1.0),
+    hue=0,
     blur_probability=0,
     noise_probability=0,
 )
@@ -17,6 +19,8 @@ LIVELY = AugmentationParams(
     gamma=(0.8, 1.2),
     gain=(0.8, 1.1),
     channel_gain=0.1,
+    saturation=(0.5, 1.5),
+    hue=20,
     blur_probability=0.5,
     noise_probability=0.5,
 )
@@ -155,6 +159,40 @@ def test_gain_lights_the_whole_picture():
     params = STILL.model_copy(update={"gain": (0.5, 0.5)})
     symbol, box = view_of((150, 100, 230, 160), 224, params, 1)
     assert sorted(quarters(symbol, box)) == pytest.approx([value / 2 for value in sorted(QUARTERS)], abs=2)
+
+
+def lit(colour, **changes):
+    """Views of a plain picture of an RGB colour, one for each of 40 seeds."""
+    image, params = np.full((320, 320, 3), colour, np.uint8), STILL.model_copy(update=changes)
+    boxes = np.array([[120, 120, 200, 200]], np.float32)
+    views = [augment(image, boxes, INPUT, 96, params, np.random.default_rng(seed))[0] for seed in range(40)]
+    return np.array([view[48, 48].astype(int) for view in views])
+
+
+def test_gamma_makes_print_pale_and_dark_equally_often():
+    seen = lit((128, 128, 128), gamma=(0.5, 2.0))[:, 0]
+    # 128 of 255 to the power of 2 is 64, to that of .5 it is 181
+    assert 64 <= seen.min() < 75
+    assert 170 < seen.max() <= 181
+    assert 10 < (seen > 128).sum() < 30
+
+
+def test_saturation_keeps_the_brightness_and_leaves_grey_alone():
+    assert lit((90, 90, 90), saturation=(0.1, 3.0), hue=90).tolist() == [[90, 90, 90]] * 40
+    pale = lit((200, 100, 100), saturation=(0.5, 0.5))
+    # Luma is .299 * 200 + .701 * 100 = 129.9; half way there: 165 and 115
+    np.testing.assert_allclose(pale, [[165, 115, 115]] * 40, atol=1)
+
+
+def test_hue_turns_about_the_grey_axis():
+    seen = lit((150, 90, 90), hue=120)
+    np.testing.assert_allclose(seen.sum(1), 330, atol=3)
+    assert {int(np.argmax(colour)) for colour in seen} == {
+        0,
+        1,
+        2,
+    }  # red, green and blue are 120 degrees apart
+    assert abs(lit((150, 90, 90), hue=5) - [150, 90, 90]).max() < 8
 
 
 def test_photo_and_boxes_of_the_caller_stay_as_they_are():

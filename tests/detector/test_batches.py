@@ -10,7 +10,14 @@ from dobble.errors import PhotoError
 from dobble.params import AugmentationParams
 
 STILL = AugmentationParams(
-    zoom=(1, 1), gamma=(1, 1), gain=(1, 1), channel_gain=0, blur_probability=0, noise_probability=0
+    zoom=(1, 1),
+    gamma=(1, 1),
+    gain=(1, 1),
+    channel_gain=0,
+    saturation=(1, 1),
+    hue=0,
+    blur_probability=0,
+    noise_probability=0,
 )
 
 
