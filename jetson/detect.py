@@ -1,6 +1,6 @@
 """Turns a picture of one card into the symbols seen on it: preparation, network, decoding, suppression."""
 
-from typing import TYPE_CHECKING, NamedTuple, Tuple
+from typing import TYPE_CHECKING, NamedTuple, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -92,7 +92,8 @@ class Detector:
 
 
 def prepare(image: Array, bundle: Bundle) -> Tuple[Array, Transform]:
-    """Bring a picture of a card to what a bundle's network was trained with (as `letterbox`)."""
+    """Bring a picture of a card to what a bundle's network reads best (result as of `letterbox`)."""
+    _check(image)
     return letterbox(image if bundle.tone is None else even_tone(image, bundle.tone), bundle.input_size)
 
 
@@ -109,9 +110,7 @@ def letterbox(image: Array, size: int) -> Tuple[Array, Transform]:
     Raises:
         PictureError: the array is no such picture.
     """
-    if image is None or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        shape = None if image is None else "{} {}".format(image.dtype, image.shape)
-        raise PictureError("picture", "is {}, not uint8 [H, W, 3] in BGR order".format(shape))
+    _check(image)
     height, width = image.shape[:2]
     image = fit(image, size)
     new_height, new_width = image.shape[:2]
@@ -131,6 +130,12 @@ def letterbox(image: Array, size: int) -> Tuple[Array, Transform]:
         size=size,
     )
     return batch, transform
+
+
+def _check(image: Optional[Array]) -> None:
+    if image is None or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        shape = None if image is None else "{} {}".format(image.dtype, image.shape)
+        raise PictureError("picture", "is {}, not uint8 [H, W, 3] in BGR order".format(shape))
 
 
 def fit(image: Array, size: int) -> Array:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from jetson.bundle import load_bundle
-from jetson.detect import Detector, Transform, decode, evidence, letterbox
+from jetson.detect import Detector, Transform, decode, evidence, letterbox, prepare
 from jetson.errors import PictureError
 
 WHOLE = Transform(scale_x=1.0, scale_y=1.0, left=0, top=0, width=100, height=100, size=100)
@@ -83,6 +83,18 @@ def test_fine_lines_turn_grey_when_a_picture_shrinks_a_lot():
 def test_what_is_no_colour_picture_is_refused(image):
     with pytest.raises(PictureError, match=r"not uint8 \[H, W, 3\]"):
         letterbox(image, 320)
+
+
+@pytest.mark.parametrize("tone", [None, 0.4])
+def test_a_card_is_prepared_with_the_tone_of_the_bundle(write_bundle, tone):
+    bundle = load_bundle(write_bundle())._replace(tone=tone)
+    picture = np.full((96, 96, 3), 255, np.uint8)
+    picture[30:66, 48:66] = 150
+    batch, _ = prepare(picture, bundle)
+    expected = 150 if tone is None else 0.4 * 255
+    assert 127.5 + 127.5 * batch[0, 0, 16, 18] == pytest.approx(expected, abs=2)
+    with pytest.raises(PictureError, match="is None, not uint8"):
+        prepare(None, bundle)
 
 
 def test_of_two_boxes_of_one_symbol_the_weaker_goes():

@@ -29,6 +29,15 @@ def test_a_whole_bundle_is_read(write_bundle, labels, fano):
     assert bundle.model_sha256 == bundle.manifest["files"]["model.onnx"]["sha256"]
 
 
+def test_cards_are_brought_to_the_tone_that_the_bundle_asks_for_and_those_of_before_ask_for_none(
+    write_bundle,
+):
+    folder = write_bundle()
+    assert load_bundle(folder).tone is None
+    rewrite(folder, lambda manifest: manifest["input"].update(tone=0.4))
+    assert load_bundle(folder).tone == 0.4
+
+
 def test_an_unknown_deck_is_none(write_bundle):
     assert load_bundle(write_bundle(deck=None)).deck is None
 
@@ -145,6 +154,8 @@ def test_a_contradiction_is_named(write_bundle, changes, message):
     [
         ("resize", "stretch", r"input\.resize is 'stretch', this version prepares 'letterbox'"),
         ("mean", 0, r"input\.mean is 0, this version prepares 127\.5"),
+        ("tone", 1.5, r"input\.tone is 1\.5, not between 0 and 1"),
+        ("tone", "dark", r"input\.tone is of the wrong type"),
         ("shape", [1, 3, 32, 64], r"input\.shape \[1, 3, 32, 64\] is not \[1, 3, S, S\]"),
     ],
 )
