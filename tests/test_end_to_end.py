@@ -2,11 +2,14 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from pipelines import SYMBOLS, files_of, write_params
 
@@ -143,3 +146,31 @@ def test_from_an_export_to_a_played_match(projects: tuple[Path, Path], game_data
     assert sorted(path.name for path in (folder / "build").iterdir()) == [
         "bundle", "evaluation", "splits", "train", "validation", "voc"
     ]  # fmt: skip
+
+
+def test_photos_without_symbols_go_the_whole_way_in_every_split(game_data: Path, tmp_path: Path) -> None:
+    write_params(tmp_path, train={"epochs": 1})
+    photos = tmp_path / "photos"
+    shutil.copytree(game_data / "images", photos)
+    exported = rows(game_data)
+    for session in range(4):
+        bare = json.loads(json.dumps(exported[0]))
+        bare["data_row"] |= {"id": f"bare-{session}", "external_id": f"deck{session:02d}_bare.jpg"}
+        objects(bare).clear()
+        table = np.random.default_rng(session).integers(40, 90, (240, 240, 3)).astype(np.uint8)
+        assert cv2.imwrite(str(photos / f"deck{session:02d}_bare.jpg"), table)
+        exported.append(bare)
+    (tmp_path / "export.ndjson").write_text("".join(json.dumps(row) + "\n" for row in exported))
+    assert "32 photos, 84 boxes, 4 photos without symbols" in dobble(
+        tmp_path, "import", "export.ndjson", "photos"
+    )
+    pattern = r"deck(?P<deck>\d+)_(card)?(?P<card>\w+)"
+    write_params(tmp_path, train={"epochs": 1}, split={"group_pattern": pattern})
+    assert "4 photos without symbols" in dobble(tmp_path, "convert")
+    assert "train 16 photos of 2 decks, val 8 photos of 1 decks, test 8" in dobble(tmp_path, "split")
+    assert "32 photos, 0 errors" in dobble(tmp_path, "validate")
+    assert "best epoch 1 of 1" in dobble(tmp_path, "train")
+    assert "deck of 7 cards" in dobble(tmp_path, "export")
+    assert "8 photos" in dobble(tmp_path, "evaluate")
+    metrics = json.loads((tmp_path / "build/evaluation/metrics.json").read_text(encoding="utf-8"))
+    assert metrics["pairs"] == 21  # of the seven cards; an empty table shares nothing with a card
