@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from dobble.data.sample import render_photos
 from jetson.bundle import Bundle, load_bundle
-from jetson.detect import decode, evidence, letterbox
+from jetson.detect import decode, evidence
+from jetson.detect import prepare as prepare_card
 from jetson.errors import JetsonError
 from jetson.runners import open_runner
 
@@ -138,7 +139,7 @@ def measure(
 
         def read(photo: Photo) -> list[float]:
             times = [time.perf_counter()]
-            batch, transform = letterbox(photo, bundle.input_size)
+            batch, transform = prepare_card(photo, bundle)
             times.append(time.perf_counter())
             scores, boxes = runner.infer(batch)
             times.append(time.perf_counter())
@@ -202,7 +203,7 @@ def write_original(path: Path, bundle: Bundle, photos: list[Photo]) -> float:
     from original import SCORE_THRESHOLD, export_original  # noqa: PLC0415 - measuring does without torch
 
     with open_runner("onnxruntime-cpu", bundle, 1) as runner:
-        scores = [runner.infer(letterbox(photo, bundle.input_size)[0])[0] for photo in photos]
+        scores = [runner.infer(prepare_card(photo, bundle)[0])[0] for photo in photos]
     candidates = float(np.mean([(one[:, 1:] > SCORE_THRESHOLD).sum() for one in scores]))
     export_original(path, [prepare(photo) for photo in photos], candidates)
     return candidates

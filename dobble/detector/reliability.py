@@ -41,20 +41,35 @@ def measure_reliability(answers: Answers, right: NDArray[np.bool_]) -> Reliabili
         answers: what a rule says.
         right: bool [N], whether the named symbol is the shared one.
     """
-    place = np.minimum((answers.probability * BINS).astype(np.int64), BINS - 1)
-    count = np.bincount(place, minlength=BINS)
-    known = np.maximum(count, 1)
-    empty = np.where(count > 0, 0.0, np.nan)
-    confidence = np.bincount(place, answers.probability, BINS) / known + empty
-    accuracy = np.bincount(place, right, BINS) / known + empty
-    gap = np.nan_to_num(np.abs(confidence - accuracy))
+    count, confidence, accuracy = _binned(answers.probability, right)
     answered = answers.answered
     return Reliability(
         count=count,
         confidence=confidence,
         accuracy=accuracy,
-        ece=float((gap * count).sum() / len(right)),
+        ece=calibration_error(answers.probability, right),
         nll=float(-np.log(np.maximum(answers.truth, _TINY)).mean()),
         answered=float(answered.mean()),
         wrong=float((~right[answered]).mean()) if answered.any() else float("nan"),
+    )
+
+
+def calibration_error(probability: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
+    """Return the mean gap, over tenths of [0, 1], between shown probabilities [N] and what came true."""
+    count, confidence, accuracy = _binned(probability, right)
+    return float(np.nansum(np.abs(confidence - accuracy) * count) / len(right))
+
+
+def _binned(
+    probability: NDArray[np.float64], right: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Count, mean probability and share that is right of each tenth; NaN where there are none."""
+    place = np.minimum((probability * BINS).astype(np.int64), BINS - 1)
+    count = np.bincount(place, minlength=BINS)
+    known = np.maximum(count, 1)
+    empty = np.where(count > 0, 0.0, np.nan)
+    return (
+        count,
+        np.bincount(place, probability, BINS) / known + empty,
+        np.bincount(place, right, BINS) / known + empty,
     )

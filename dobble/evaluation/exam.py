@@ -39,6 +39,7 @@ class Answer:
         rule: by which it was played.
         symbol: the right one.
         said: the match, None where a card was not found.
+        named: the symbol that was most probable, told or withheld; None where a card was not found.
         mark: how that is judged.
     """
 
@@ -47,6 +48,7 @@ class Answer:
     rule: str
     symbol: str
     said: Match | None
+    named: str | None
     mark: Mark
 
 
@@ -181,7 +183,7 @@ def _table_answers(
             said = (
                 play(bundle, readings[seen.matched[first]], readings[seen.matched[second]]) if there else None
             )
-            yield Answer(TABLES, (seen.known.path,), rule, symbol, said, _judge(said, symbol, bundle))
+            yield _answer(TABLES, (seen.known.path,), rule, symbol, said, bundle)
 
 
 def _photo_answers(
@@ -194,14 +196,16 @@ def _photo_answers(
         (symbol,) = shared
         for rule, bundle in rules.items():
             said = play(bundle, reading, its_reading)
-            yield Answer(
-                one.session, (one.path, other.path), rule, symbol, said, _judge(said, symbol, bundle)
-            )
+            yield _answer(one.session, (one.path, other.path), rule, symbol, said, bundle)
 
 
-def _judge(said: Match | None, symbol: str, bundle: Bundle) -> Mark:
+def _answer(
+    group: str, paths: tuple[Path, ...], rule: str, symbol: str, said: Match | None, bundle: Bundle
+) -> Answer:
+    named = None if said is None else bundle.labels[said.symbol]
+    mark: Mark = "right" if named == symbol else "wrong"
     if said is None:
-        return "card not found"
-    if said.no_answer is not None:
-        return "unanswered"
-    return "right" if bundle.labels[said.symbol] == symbol else "wrong"
+        mark = "card not found"
+    elif said.no_answer is not None:
+        mark = "unanswered"
+    return Answer(group, paths, rule, symbol, said, named, mark)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dobble.detector.dataset import read_photo
+from dobble.detector.reliability import calibration_error
 from dobble.detector.report import Metric, Picture, Report, Section, write_report
 from dobble.evaluation.exam import TABLES, Answer, Mark, Result, TableSeen, wilson
 from dobble.files import replaced_file, replaced_folder
@@ -27,7 +28,8 @@ _MISSED = (60, 76, 205)  # red, in BGR
 def summarise(result: Result) -> dict[str, Any]:
     """Count cards and answers: plain values for JSON.
 
-    Shares come with their 95 % interval (Wilson); `wrong_among_answered` is what a player notices.
+    Shares come with their 95 % interval (Wilson); `wrong_among_answered` is what a player notices, and
+    `calibration_error` (ECE, ten bins) tells whether the probability shown can be trusted there.
     """
     known = sum(len(seen.known.cards) for seen in result.tables)
     found = sum(len(seen.matched) for seen in result.tables)
@@ -49,13 +51,16 @@ def describe(counted: dict[str, Any]) -> str:
     lines = []
     if counted["cards"]["known"]:
         lines.append("{found} of {known} cards found, {false} false".format(**counted["cards"]))
-    lines.append(f"{'':<32}{'pairs':>7}{'right':>7}{'wrong':>7}{'open':>7}{'no card':>9}  right, 95 %")
+    lines.append(
+        f"{'':<32}{'pairs':>7}{'right':>7}{'wrong':>7}{'open':>7}{'no card':>9}  right, 95 %     ECE"
+    )
     for group, rules in counted["answers"].items():
         for rule, count in rules.items():
             numbers = f"{count['pairs']:>7}{count['right']:>7}{count['wrong']:>7}{count['unanswered']:>7}"
             low, high = count["right_interval"]
             lines.append(
                 f"{f'{group}, {rule}':<32}{numbers}{count['card not found']:>9}  {low:.1%} to {high:.1%}"
+                + ("" if count["calibration_error"] is None else f"  {count['calibration_error']:.3f}")
             )
     return "\n".join(lines) + "\n"
 
@@ -105,7 +110,17 @@ def _count(answers: Sequence[Answer]) -> dict[str, Any]:
         **counted,
         "right_interval": _interval(counted["right"], len(answers)),
         "wrong_among_answered": round(counted["wrong"] / answered, 4) if answered else 0.0,
+        "calibration_error": _calibration_error(answers),
     }
+
+
+def _calibration_error(answers: Sequence[Answer]) -> float | None:
+    """How far the probabilities shown are from the share that is right, withheld answers included."""
+    said = [one for one in answers if one.said is not None]
+    if not said:
+        return None
+    shown = np.array([one.said.probability for one in said if one.said is not None])
+    return round(calibration_error(shown, np.array([one.named == one.symbol for one in said])), 4)
 
 
 def _interval(count: int, total: int) -> list[float]:
@@ -135,6 +150,8 @@ def _metrics(counted: dict[str, Any]) -> list[Metric]:
                 f"{count['wrong']} wrong, {count['unanswered']} without an answer, {count['card not found']} "
                 f"with a card not found. 95 % interval: {low:.1%} to {high:.1%}."
             )
+            if count["calibration_error"] is not None:
+                text += f" Calibration error {count['calibration_error']:.3f}."
             rows.append(Metric(f"{group}, {rule}", f"{count['right']} of {count['pairs']}", text))
     return rows
 

@@ -15,10 +15,11 @@ from dobble.data.sample import render_tables
 from dobble.detector.dataset import read_photo
 from dobble.errors import AnswersError
 from dobble.evaluation.answers import KnownCard, read_answers
-from dobble.evaluation.exam import Result, match_cards, take_exam, wilson
+from dobble.evaluation.exam import Answer, Mark, Result, match_cards, take_exam, wilson
 from dobble.evaluation.exam_page import FAILURES, summarise, write_exam
 from jetson.bundle import load_bundle
 from jetson.cards import Card, find_cards
+from jetson.game import Match
 from jetson.runners import open_runner
 
 pytest_plugins = ["pipeline_fixtures"]
@@ -92,6 +93,31 @@ def test_cards_that_are_there_are_found_and_on_the_bare_table_none(result: Resul
         assert len(seen.found) == len(find_cards(read_photo(seen.known.path)))
         assert len(seen.matched) + len(seen.false) == len(seen.found)
         assert not seen.false
+
+
+def told(symbol: str, named: str | None, probability: float = 0.0, no_answer: str | None = None) -> Answer:
+    said = None if named is None else Match(0, probability, 1, 0.0, np.zeros((2, 4)), no_answer, "joint")
+    mark: Mark = "right" if named == symbol else "wrong"
+    if said is None:
+        mark = "card not found"
+    elif no_answer is not None:
+        mark = "unanswered"
+    return Answer("day", (Path("a.jpg"),), "joint", symbol, said, named, mark)
+
+
+def test_probabilities_are_held_against_what_came_true_withheld_answers_included() -> None:
+    answers = (
+        told("ant", "ant", 0.9),
+        told("ant", "bee", 0.9),
+        told("ant", "ant", 0.35, "too unsure"),
+        told("ant", None),
+    )
+    counted = summarise(Result(("joint",), (), answers))["answers"]["day"]["joint"]
+    assert [counted[mark] for mark in ("right", "wrong", "unanswered", "card not found")] == [1, 1, 1, 1]
+    # Two of probability .9, half of them right, and one of .35 that is right: (2 * .4 + .65) / 3.
+    assert counted["calibration_error"] == pytest.approx(0.4833, abs=1e-4)
+    unseen = summarise(Result(("joint",), (), answers[3:]))["answers"]["day"]["joint"]
+    assert unseen["calibration_error"] is None
 
 
 def test_the_page_and_the_list_name_every_failure(result: Result, tmp_path: Path) -> None:
