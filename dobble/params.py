@@ -114,6 +114,7 @@ class AugmentationParams(_Block):
     channel_gain: Share
     saturation: Range
     hue: Annotated[float, Field(ge=0, le=180)]
+    coarse_probability: Share
     blur_probability: Share
     noise_probability: Share
 

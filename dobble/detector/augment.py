@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from dobble.params import AugmentationParams
 
 VISIBLE_SHARE = 0.3
+COARSEST, FINEST = 0.3, 0.9
 FREE_SHIFT = 0.02
 _LEVELS = np.arange(256) / 255
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
@@ -103,6 +104,8 @@ def _relight(
     channels = rng.uniform(1 - params.channel_gain, 1 + params.channel_gain, 3)
     table = (curve[:, None] * channels).clip(0, 255).astype(np.uint8)
     lit = cv2.LUT(cv2.transform(image, _colours(params, rng)), table.reshape(256, 1, 3))
+    if rng.uniform() < params.coarse_probability:
+        lit = _coarsened(np.asarray(lit, np.uint8), rng)
     if rng.uniform() < params.blur_probability:
         lit = cv2.GaussianBlur(lit, (0, 0), rng.uniform(0.4, 1.1))
     if rng.uniform() < params.noise_probability:
@@ -118,3 +121,10 @@ def _colours(params: AugmentationParams, rng: np.random.Generator) -> NDArray[np
     turn = np.cos(angle) * np.eye(3) + np.sin(angle) * _ACROSS + (1 - np.cos(angle)) / 3
     colours: NDArray[np.float64] = (saturation * np.eye(3) + (1 - saturation) * _LUMA) @ turn
     return colours
+
+
+def _coarsened(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """As if the card had been small on the photo, of so many pixels less."""
+    side = max(1, round(image.shape[0] * rng.uniform(COARSEST, FINEST)))
+    small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, image.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.uint8)

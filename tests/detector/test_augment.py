@@ -11,6 +11,7 @@ STILL = AugmentationParams(
     channel_gain=0,
     saturation=(1.0, 1.0),
     hue=0,
+    coarse_probability=0,
     blur_probability=0,
     noise_probability=0,
 )
@@ -21,9 +22,11 @@ LIVELY = AugmentationParams(
     channel_gain=0.1,
     saturation=(0.5, 1.5),
     hue=20,
+    coarse_probability=0.5,
     blur_probability=0.5,
     noise_probability=0.5,
 )
+SHARP = LIVELY.model_copy(update={"blur_probability": 0, "coarse_probability": 0})
 INPUT = 320
 SHAPE = (300, 400, 3)
 QUARTERS = (250, 200, 150, 100)  # brightness of the symbol's quarters, clockwise from its top left
@@ -68,7 +71,9 @@ def turned(turns):
 
 
 @pytest.mark.parametrize("window", [320, 224, 96])
-@pytest.mark.parametrize("params", [STILL, LIVELY.model_copy(update={"blur_probability": 0})])
+@pytest.mark.parametrize(
+    "params", [STILL, LIVELY.model_copy(update={"blur_probability": 0, "coarse_probability": 0})]
+)
 @pytest.mark.parametrize("seed", range(12))
 def test_box_stays_on_its_symbol(window, params, seed):
     symbol, box = view_of((150, 100, 230, 160), window, params, seed)
@@ -193,6 +198,14 @@ def test_hue_turns_about_the_grey_axis():
         2,
     }  # red, green and blue are 120 degrees apart
     assert abs(lit((150, 90, 90), hue=5) - [150, 90, 90]).max() < 8
+
+
+def test_coarse_views_keep_symbols_in_their_places_with_softer_edges():
+    sharp, box = view_of((150, 100, 230, 160), 224, STILL, 1)
+    coarse, same = view_of((150, 100, 230, 160), 224, STILL.model_copy(update={"coarse_probability": 1}), 1)
+    np.testing.assert_array_equal(box, same)
+    assert np.abs(np.diff(coarse, axis=1)).max() < np.abs(np.diff(sharp, axis=1)).max()
+    assert sorted(quarters(coarse, box)) == pytest.approx(sorted(QUARTERS), abs=3)
 
 
 def test_photo_and_boxes_of_the_caller_stay_as_they_are():

@@ -16,6 +16,7 @@ STILL = AugmentationParams(
     channel_gain=0,
     saturation=(1, 1),
     hue=0,
+    coarse_probability=0,
     blur_probability=0,
     noise_probability=0,
 )
