@@ -4,10 +4,11 @@ from itertools import combinations
 from typing import List, NamedTuple, Optional, Sequence
 
 from jetson.arrays import Array
+from jetson.bundle import Bundle
 from jetson.cards import Card
 from jetson.detect import CardReading, Detector
 from jetson.game import Match, play
-from jetson.look import Seen, legible, look_for_cards, symbols_per_card
+from jetson.look import Seen, Sight, legible, look_for_cards, symbols_per_card
 
 
 class Round(NamedTuple):
@@ -60,7 +61,11 @@ def play_table(detector: Detector, image: Array, hidden: Sequence[Card] = (), th
         hidden: cards without clear outlines that were on the frame before.
         thorough: look for cards that have no clear outlines, too.
     """
-    sight = look_for_cards(detector, image, hidden, thorough)
+    return play_cards(detector.bundle, look_for_cards(detector, image, hidden, thorough))
+
+
+def play_cards(bundle: Bundle, sight: Sight) -> Table:
+    """Play every pair of the cards that were seen."""
     seen = sorted(sight.cards, key=lambda one: one.card.centre)
     cards, readings = [one.card for one in seen], [one.reading for one in seen]
     if len(cards) < 2:
@@ -68,7 +73,7 @@ def play_table(detector: Detector, image: Array, hidden: Sequence[Card] = (), th
         reason = "{} found: lay two whole cards apart from each other on a darker table".format(nothing)
         return Table(cards, readings, [], reason, sight.hidden)
     rounds = [
-        Round(first, second, play(detector.bundle, readings[first], readings[second]))
+        Round(first, second, play(bundle, readings[first], readings[second]))
         for first, second in combinations(range(len(cards)), 2)
     ]
     rounds.sort(key=lambda played: (played.match.no_answer is not None, -played.match.probability))
