@@ -12,7 +12,7 @@ from dobble.cli_photographs import app as photographs_app
 from dobble.cli_remote import app as remote_app
 from dobble.command_line import run
 from dobble.env import let_waiting_threads_sleep, torchrun_place
-from dobble.errors import MissingInputError, ParameterError
+from dobble.errors import MissingInputError, OutputError, ParameterError
 from dobble.held_output import held_output
 
 DATA, BUILD = Path("data"), Path("build")
@@ -233,6 +233,8 @@ def play(
     """Name the symbol that two cards share."""
     if len(pictures) > 2:
         raise ParameterError(f"play takes one picture of a table or two of a card each, not {len(pictures)}")
+    if out.resolve() in [picture.resolve() for picture in pictures]:
+        raise OutputError(out, "it is a picture that is played: name another")
     from dobble.play import play_pictures, write_picture
 
     outcome = play_pictures(bundle, pictures)

@@ -87,20 +87,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Play what was named and say what was seen."""
-    names, out = arguments.source, arguments.out
+    names = arguments.source
     if len(names) > 2:
         raise SourceError(names[2], "is one too many: name one source, or two pictures of a card each")
+    pictures, folder = len(names) == 2 or names[0].lower().endswith(PICTURES), os.path.isdir(names[0])
+    out = arguments.out or ("match.jpg" if pictures else "matches" if folder else "match.avi")
+    if os.path.realpath(out) in [os.path.realpath(name) for name in names]:
+        raise OutputError(out, "is what is played, and would be lost: name another with --out")
     bundle = load_bundle(arguments.bundle or home.bundle_folder())
-    pictures = len(names) == 2 or names[0].lower().endswith(PICTURES)
     if pictures:
         images = [read_picture(name) for name in names]
         with _detector(bundle) as detector:
-            _finish(play_images(detector, images), out or "match.jpg")
-    elif os.path.isdir(names[0]):
+            _finish(play_images(detector, images), out)
+    elif folder:
         paths = pictures_in(names[0])
         with _detector(bundle) as detector:
             for path in paths:
-                target = os.path.join(out or "matches", os.path.basename(path))
+                target = os.path.join(out, os.path.basename(path))
                 _finish(play_images(detector, [read_picture(path)]), target)
     else:
         if not is_camera(names[0]) and not os.path.isfile(names[0]):
@@ -108,7 +111,7 @@ def run(arguments: argparse.Namespace) -> int:
         source = open_source(names[0]) if is_camera(names[0]) else open_video(names[0])
         try:
             with _detector(bundle) as detector:
-                _film(detector, source, out or "match.avi", arguments.seconds)
+                _film(detector, source, out, arguments.seconds)
         finally:
             source.close()
     return 0

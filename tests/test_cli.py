@@ -243,6 +243,11 @@ BAD_INPUTS: dict[str, tuple[Spoil, list[str], str]] = {
     "bundle altered": (spoil_a_byte_of_the_model, ["play", PHOTO, OTHER], r"model\.onnx: is not the file"),
     "corrupt manifest": (spoil_the_manifest, ["play", PHOTO, OTHER], r"manifest\.json: cannot be read"),
     "three pictures": (nothing, ["play", PHOTO, OTHER, PHOTO], r"play takes one picture .* not 3"),
+    "picture onto itself": (
+        nothing,
+        ["play", PHOTO, OTHER, "--out", PHOTO],
+        r"it is a picture that is played",
+    ),
     "no format": (
         nothing,
         ["play", PHOTO, OTHER, "--out", "match.xyz"],

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dobble.detector.dataset import read_photo
 from dobble.detector.reliability import calibration_error
 from dobble.detector.report import Metric, Picture, Report, Section, write_report
+from dobble.errors import OutputError
 from dobble.evaluation.exam import TABLES, Answer, Mark, Result, TableSeen, wilson
 from dobble.files import replaced_file, replaced_folder
 from jetson.draw import draw_match, draw_table
@@ -78,8 +79,10 @@ def write_exam(folder: Path, result: Result, labels: Sequence[str], about: Mappi
         The page.
 
     Raises:
-        OutputError: if the folder cannot be written.
+        OutputError: if the folder cannot be written, or holds other files.
     """
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / FAILURES).is_file():
+        raise OutputError(folder, "it holds files that are of no exam: name a folder of its own")
     counted = summarise(result)
     with replaced_folder(folder) as side:
         pictures = side / "pictures"

@@ -80,6 +80,8 @@ def test_a_video_becomes_a_video_of_as_many_frames(play, draw_table, tmp_path):
         (["text.avi"], "text.avi: is no video or picture"),
         (["table.png", "--out", "played.txt"], "played.txt: no picture can be written so"),
         (["table.png", "--out", "table.png/played.png"], "cannot be written"),
+        (["table.png", "--out", "./table.png"], "./table.png: is what is played, and would be lost"),
+        ([".", "--out", "."], ".: is what is played, and would be lost"),
     ],
 )
 def test_what_cannot_be_played_is_one_line_and_leaves_nothing(play, draw_table, tmp_path, arguments, problem):

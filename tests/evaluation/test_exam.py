@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from dobble.cli import app
 from dobble.data.sample import render_tables
 from dobble.detector.dataset import read_photo
-from dobble.errors import AnswersError
+from dobble.errors import AnswersError, OutputError
 from dobble.evaluation.answers import KnownCard, read_answers
 from dobble.evaluation.exam import Answer, Mark, Result, match_cards, take_exam, wilson
 from dobble.evaluation.exam_page import FAILURES, summarise, write_exam
@@ -130,6 +130,15 @@ def test_the_page_and_the_list_name_every_failure(result: Result, tmp_path: Path
     assert sum(row["mark"] == "card missed" for row in rows) == sum(
         len(seen.missed) for seen in result.tables
     )
+
+
+def test_a_folder_with_other_files_is_never_replaced_by_a_page(result: Result, tmp_path: Path) -> None:
+    (tmp_path / "holiday.jpg").write_bytes(b"mine")
+    with pytest.raises(OutputError, match="holds files that are of no exam"):
+        write_exam(tmp_path, result, SYMBOLS, {})
+    assert (tmp_path / "holiday.jpg").read_bytes() == b"mine"
+    for _ in range(2):
+        write_exam(tmp_path / "exam", result, SYMBOLS, {})
 
 
 def test_a_symbol_that_the_bundle_does_not_know_is_named(pipeline: Pipeline, tmp_path: Path) -> None:
