@@ -49,7 +49,7 @@ def test_a_run_has_parameters_epochs_metrics_files_and_where_it_comes_from(
     run = mlflow.client.get_run(reference.run_id)
     assert (run.info.run_name, run.info.status) == (reference.name, "FINISHED")
     assert run.data.params["train.epochs"] == "2"
-    assert run.data.params["train.augmentation.zoom"] == "[0.8, 1.15]"
+    assert run.data.params["train.augmentation.zoom"] == "[0.75, 1.2]"
     assert run.data.params["split.group_by"] == "deck"
     # The history that the pipeline's fixture writes
     expected = {"train/class_loss": [4.9, 3.1], "val/mAP50": [0.1, 0.5]}
