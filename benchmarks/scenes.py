@@ -14,13 +14,13 @@ from machine import machine, print_table
 from dobble.data.scenes import TROUBLES, photo_of_scene
 from dobble.data.symbols import read_symbols, sample_symbols
 from dobble.evaluation.answers import Answers, KnownCard, KnownTable
-from dobble.evaluation.exam import Result, take_exam
+from dobble.evaluation.exam import AS_PLAYED, NO_DECK, TABLES, Result, take_exam
+from dobble.evaluation.exam_page import summarise
 from jetson.bundle import Bundle, load_bundle
 from jetson.errors import JetsonError
 from jetson.runners import open_runner
 
 SCENES, SEED = 12, 1
-DECK, NO_DECK = "with the deck", "without"
 QUALITY = 92  # of the JPEGs
 BARS = {"found": 0.95, "false": 0.01, "right": 0.97, "wrong": 0.005}
 
@@ -44,7 +44,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, open_runner("onnxruntime-cpu", bundle) as runner:
         for trouble in TROUBLES:
             tables = tuple(render(trouble, bundle, arguments, Path(folder)))
-            result = take_exam(bundle, runner, Answers(tables, ()), {DECK: bundle.deck, NO_DECK: None})
+            result = take_exam(bundle, runner, Answers(tables, ()), {AS_PLAYED: bundle.deck, NO_DECK: None})
             numbers = count(result)
             whole += numbers
             rows.append([trouble, *(str(number) for number in numbers)])
@@ -90,12 +90,10 @@ def render(trouble: str, bundle: Bundle, arguments: argparse.Namespace, folder: 
 
 def count(result: Result) -> list[int]:
     """Cards, those found, false ones; pairs, right and wrong answers with the deck, and without."""
-    cards = sum(len(seen.known.cards) for seen in result.tables)
-    found = sum(len(seen.matched) for seen in result.tables)
-    false = sum(len(seen.false) for seen in result.tables)
-    marks = {rule: [one.mark for one in result.answers if one.rule == rule] for rule in (DECK, NO_DECK)}
-    answered = [marks[rule].count(mark) for rule in (DECK, NO_DECK) for mark in ("right", "wrong")]  # type: ignore[arg-type]
-    return [cards, found, false, len(marks[DECK]), *answered]
+    counted = summarise(result)
+    rules = [counted["answers"][TABLES][rule] for rule in (AS_PLAYED, NO_DECK)]
+    answered = [rule[mark] for rule in rules for mark in ("right", "wrong")]
+    return [*(counted["cards"][name] for name in ("known", "found", "false")), rules[0]["pairs"], *answered]
 
 
 if __name__ == "__main__":

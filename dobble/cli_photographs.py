@@ -25,10 +25,11 @@ def exam(
     from dobble.deck_file import class_ids, read_deck_file
     from dobble.evaluation.answers import read_answers
     from dobble.evaluation.exam import AS_PLAYED, NO_DECK, Deck, take_exam
-    from dobble.evaluation.exam_page import describe, summarise, write_exam
+    from dobble.evaluation.exam_page import check_replaceable, describe, summarise, write_exam
     from jetson.bundle import load_bundle
     from jetson.runners import open_runner
 
+    check_replaceable(out)
     answers = read_answers(folder)
     loaded = load_bundle(str(bundle))
     decks: dict[str, Deck] = {AS_PLAYED: loaded.deck, NO_DECK: None}

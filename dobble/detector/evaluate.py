@@ -226,10 +226,9 @@ def _metrics(scores: _Scores) -> dict[str, Any]:
 
 
 def _exam_metrics(exam: Result) -> dict[str, float]:
-    known = sum(len(seen.known.cards) for seen in exam.tables)
     metrics = {
-        "cards_found": sum(len(seen.matched) for seen in exam.tables) / known if known else math.nan,
-        "false_cards": sum(len(seen.false) for seen in exam.tables),
+        "cards_found": exam.found / exam.known if exam.known else math.nan,
+        "false_cards": exam.false,
         "right": exam.share("right", AS_PLAYED),
         "wrong": exam.share("wrong", AS_PLAYED),
         "right_without_deck": exam.share("right", NO_DECK),

@@ -80,6 +80,21 @@ class Result:
     tables: tuple[TableSeen, ...]
     answers: tuple[Answer, ...]
 
+    @property
+    def known(self) -> int:
+        """How many cards lie on the tables."""
+        return sum(len(seen.known.cards) for seen in self.tables)
+
+    @property
+    def found(self) -> int:
+        """How many of them were found."""
+        return sum(len(seen.matched) for seen in self.tables)
+
+    @property
+    def false(self) -> int:
+        """How many found cards are none."""
+        return sum(len(seen.false) for seen in self.tables)
+
     def of(self, group: str, rule: str) -> list[Answer]:
         """The answers of one group by one rule."""
         return [one for one in self.answers if (one.group, one.rule) == (group, rule)]

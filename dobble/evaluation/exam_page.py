@@ -32,14 +32,12 @@ def summarise(result: Result) -> dict[str, Any]:
     Shares come with their 95 % interval (Wilson); `wrong_among_answered` is what a player notices, and
     `calibration_error` (ECE, ten bins) tells whether the probability shown can be trusted there.
     """
-    known = sum(len(seen.known.cards) for seen in result.tables)
-    found = sum(len(seen.matched) for seen in result.tables)
     return {
         "cards": {
-            "known": known,
-            "found": found,
-            "false": sum(len(seen.false) for seen in result.tables),
-            "found_interval": _interval(found, known),
+            "known": result.known,
+            "found": result.found,
+            "false": result.false,
+            "found_interval": _interval(result.found, result.known),
         },
         "answers": {
             group: {rule: _count(result.of(group, rule)) for rule in result.rules} for group in result.groups
@@ -66,6 +64,16 @@ def describe(counted: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def check_replaceable(folder: Path) -> None:
+    """Make sure that nothing but an earlier exam's page would be lost.
+
+    Raises:
+        OutputError: if the folder holds other files, such as the photographs themselves.
+    """
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / FAILURES).is_file():
+        raise OutputError(folder, "it holds files that are of no exam: name a folder of its own")
+
+
 def write_exam(folder: Path, result: Result, labels: Sequence[str], about: Mapping[str, object]) -> Path:
     """Write the page and the list of failures into a folder, which appears whole or not.
 
@@ -81,8 +89,7 @@ def write_exam(folder: Path, result: Result, labels: Sequence[str], about: Mappi
     Raises:
         OutputError: if the folder cannot be written, or holds other files.
     """
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / FAILURES).is_file():
-        raise OutputError(folder, "it holds files that are of no exam: name a folder of its own")
+    check_replaceable(folder)
     counted = summarise(result)
     with replaced_folder(folder) as side:
         pictures = side / "pictures"

@@ -1,20 +1,10 @@
 import numpy as np
 import pytest
+from augmentation import STILL
 
 from dobble.detector.augment import augment
 from dobble.params import AugmentationParams
 
-STILL = AugmentationParams(
-    zoom=(1.0, 1.0),
-    gamma=(1.0, 1.0),
-    gain=(1.0, 1.0),
-    channel_gain=0,
-    saturation=(1.0, 1.0),
-    hue=0,
-    coarse_probability=0,
-    blur_probability=0,
-    noise_probability=0,
-)
 LIVELY = AugmentationParams(
     zoom=(0.7, 1.4),
     gamma=(0.8, 1.2),

@@ -3,23 +3,11 @@ import threading
 import numpy as np
 import pytest
 import torch
+from augmentation import STILL
 
 from dobble.detector.batches import epoch_batches, steps_per_epoch
 from dobble.detector.dataset import TrainingPhotos, load_split
 from dobble.errors import PhotoError
-from dobble.params import AugmentationParams
-
-STILL = AugmentationParams(
-    zoom=(1, 1),
-    gamma=(1, 1),
-    gain=(1, 1),
-    channel_gain=0,
-    saturation=(1, 1),
-    hue=0,
-    coarse_probability=0,
-    blur_probability=0,
-    noise_probability=0,
-)
 
 
 @pytest.fixture

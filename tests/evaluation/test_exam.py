@@ -95,22 +95,18 @@ def test_cards_that_are_there_are_found_and_on_the_bare_table_none(result: Resul
         assert not seen.false
 
 
-def told(symbol: str, named: str | None, probability: float = 0.0, no_answer: str | None = None) -> Answer:
-    said = None if named is None else Match(0, probability, 1, 0.0, np.zeros((2, 4)), no_answer, "joint")
-    mark: Mark = "right" if named == symbol else "wrong"
-    if said is None:
-        mark = "card not found"
-    elif no_answer is not None:
-        mark = "unanswered"
-    return Answer("day", (Path("a.jpg"),), "joint", symbol, said, named, mark)
+def told(mark: Mark, named: str | None, probability: float = 0.0) -> Answer:
+    """What was said of a pair of cards that share the ant."""
+    said = None if named is None else Match(0, probability, 1, 0.0, np.zeros((2, 4)), None, "joint")
+    return Answer("day", (Path("a.jpg"),), "joint", "ant", said, named, mark)
 
 
 def test_probabilities_are_held_against_what_came_true_withheld_answers_included() -> None:
     answers = (
-        told("ant", "ant", 0.9),
-        told("ant", "bee", 0.9),
-        told("ant", "ant", 0.35, "too unsure"),
-        told("ant", None),
+        told("right", "ant", 0.9),
+        told("wrong", "bee", 0.9),
+        told("unanswered", "ant", 0.35),
+        told("card not found", None),
     )
     counted = summarise(Result(("joint",), (), answers))["answers"]["day"]["joint"]
     assert [counted[mark] for mark in ("right", "wrong", "unanswered", "card not found")] == [1, 1, 1, 1]
