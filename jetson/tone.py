@@ -1,4 +1,4 @@
-"""Gives a card's print the brightness that a network was trained with, whatever the camera's tone curve."""
+"""Gives a card's print the brightness that a network reads best, whatever the camera's tone curve."""
 
 import cv2
 import numpy as np
