@@ -1,25 +1,26 @@
 """Measures training: photos a second of the whole loop, quiet and beside busy processes, in pairs."""
 
 import argparse
-import multiprocessing
+import json
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
+from typing import NamedTuple
 
 from machine import machine, print_table
 
 from dobble.data.convert import convert
 from dobble.data.sample import render_photos
 from dobble.data.split import split
-from dobble.detector.train import TrainSummary, train
-from dobble.env import let_waiting_threads_sleep
+from dobble.detector.ranks import launch, process_count
+from dobble.detector.train import train
+from dobble.env import torchrun_place
 from dobble.errors import DobbleError
-from dobble.params import Params, TrainParams, load_params
+from dobble.params import Params, load_params
 
 DECKS = 10
 BUSY = (sys.executable, "-c", "while True: pass")
@@ -32,19 +33,22 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--busy", type=int, default=1, help="busy processes beside every second training")
+    parser.add_argument("--result", type=Path, help=argparse.SUPPRESS)  # in the processes that train
     arguments = parser.parse_args()
+    if arguments.result is not None:
+        train_once(arguments.build, arguments.epochs, arguments.result)
+        return
     described = machine()
-    let_waiting_threads_sleep()  # in the processes that train, as `dobble train` does
     try:
         params = load_params()
-        recipe = params.train.model_copy(update={"epochs": arguments.epochs})
+        processes = process_count(params.train)
         with tempfile.TemporaryDirectory(prefix="dobble-") as name:
             build = arguments.build
             if not (build / "splits" / "train.txt").is_file():
                 build = render(Path(name), params)
-            print(f"Training on {described}, {recipe.threads} threads\n")
+            print(f"Training on {described}, {processes} processes, {params.train.threads} threads each\n")
             header = ("run", "photos/s", "waiting", f"beside {arguments.busy} busy", "ratio")
-            print_table(header, rows(build, Path(name), recipe, arguments.runs, arguments.busy))
+            print_table(header, rows(build, arguments.epochs, arguments.runs, processes, arguments.busy))
     except DobbleError as error:
         sys.exit(f"error: {error}")
 
@@ -57,9 +61,7 @@ def render(folder: Path, params: Params) -> Path:
     return folder
 
 
-def rows(
-    build: Path, scratch: Path, recipe: TrainParams, runs: int, busy: int
-) -> Iterator[tuple[str, str, str, str, str]]:
+def rows(build: Path, epochs: int, runs: int, processes: int, busy: int) -> Iterator[tuple[str, ...]]:
     """Train some epochs of the real recipe twice in each run; the first epoch also decodes the photos."""
     quiet, beside = [], []
     for run in range(runs):
@@ -68,29 +70,42 @@ def rows(
                 for _ in range(beside_busy):
                     process = stack.enter_context(subprocess.Popen(BUSY))
                     stack.callback(process.kill)
-                done.append(measured(build, scratch / "train", recipe))
+                done.append(measured(build, epochs, processes))
         yield cells(str(run + 1), quiet[-1:], beside[-1:])
     yield cells("**median**", quiet, beside)
 
 
-def measured(build: Path, out: Path, recipe: TrainParams) -> TrainSummary:
-    """Train in a process of its own, whose threads are nobody else's."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(quietly, build, out, recipe).result()
+class Speed(NamedTuple):
+    """Photos a second of all processes, and the share of the time that they waited for photos."""
+
+    photos_per_second: float
+    waiting_share: float
 
 
-def quietly(build: Path, out: Path, recipe: TrainParams) -> TrainSummary:
-    """Train; the epochs' losses are no part of the table."""
-    with redirect_stdout(sys.stderr):
-        return train(build / "voc", build / "splits", out, recipe)
+def measured(build: Path, epochs: int, processes: int) -> Speed:
+    """Train in as many processes as `dobble train` does."""
+    with tempfile.TemporaryDirectory(prefix="dobble-") as name:
+        result = Path(name) / "speed.json"
+        this = [__file__, "--build", str(build.resolve()), "--epochs", str(epochs), "--result", str(result)]
+        launch(processes, this)
+        return Speed(**json.loads(result.read_text(encoding="utf-8")))
 
 
-def cells(name: str, quiet: list[TrainSummary], beside: list[TrainSummary]) -> tuple[str, str, str, str, str]:
+def train_once(build: Path, epochs: int, result: Path) -> None:
+    """Train in one of the processes; the first one writes how fast all were."""
+    recipe = load_params().train.model_copy(update={"epochs": epochs})
+    with redirect_stdout(sys.stderr):  # the epochs' losses are no part of the table
+        done = train(build / "voc", build / "splits", result.with_name("train"), recipe)
+    place = torchrun_place()
+    if place is not None and place.rank == 0:
+        speed = Speed(done.photos_per_second, done.waiting_share)
+        result.write_text(json.dumps(speed._asdict()), encoding="utf-8")
+
+
+def cells(name: str, quiet: list[Speed], beside: list[Speed]) -> tuple[str, ...]:
     """Medians over runs, as text."""
-    speed, slowed = (
-        statistics.median(summary.photos_per_second for summary in done) for done in (quiet, beside)
-    )
-    waiting = statistics.median(summary.waiting_share for summary in quiet)
+    speed, slowed = (statistics.median(one.photos_per_second for one in done) for done in (quiet, beside))
+    waiting = statistics.median(one.waiting_share for one in quiet)
     return name, f"{speed:.1f}", f"{100 * waiting:.1f} %", f"{slowed:.1f}", f"{slowed / speed:.2f}"
 
 

@@ -11,7 +11,7 @@ from dobble.cli_models import app as models_app
 from dobble.cli_photographs import app as photographs_app
 from dobble.cli_remote import app as remote_app
 from dobble.command_line import run
-from dobble.env import let_waiting_threads_sleep, torchrun_place
+from dobble.env import torchrun_place
 from dobble.errors import MissingInputError, OutputError, ParameterError
 from dobble.held_output import held_output
 
@@ -174,7 +174,6 @@ def train() -> None:
     from dobble.params import load_params
 
     params = load_params().train
-    let_waiting_threads_sleep()
     from dobble.detector.ranks import launch, process_count
     from dobble.detector.train import train as run
 

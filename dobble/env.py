@@ -23,7 +23,6 @@ _MLFLOW_DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-_WAITING = frozenset({"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"})
 _LABELBOX_GRAPHQL = "https://api.labelbox.com/graphql"
 
 
@@ -64,17 +63,6 @@ def keep_mlflow_quick_and_quiet() -> None:
     """
     for name, value in _MLFLOW_DEFAULTS.items():
         os.environ.setdefault(name, value)
-
-
-def let_waiting_threads_sleep() -> None:
-    """Have OpenMP's threads wait for each other awake for some 0.1 ms only, where nobody has set it.
-
-    Call it before PyTorch is imported. GNU's OpenMP spins for several milliseconds of its own accord, longer
-    than the system's turns: beside another busy process, a thread that spins uses up the turn of the very
-    thread that it waits for.
-    """
-    if not _WAITING & os.environ.keys():
-        os.environ["GOMP_SPINCOUNT"] = "2000"
 
 
 class Place(NamedTuple):

@@ -30,7 +30,7 @@ def replaced_folder(target: Path) -> Iterator[Path]:
         raise OutputError(target, "a file is there: move it away, or name another folder")
     side = target.with_name(f".{target.name}.new")
     old = target.with_name(f".{target.name}.old")
-    with _named_write_errors(target):
+    with named_write_errors(target):
         if old.exists() and not target.exists():
             old.rename(target)
         _remove(side)
@@ -58,7 +58,7 @@ def replaced_file(target: Path) -> Iterator[Path]:
     """
     target = followed(target)
     side = target.with_name(f".{target.name}.new")
-    with _named_write_errors(target):
+    with named_write_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield side
@@ -114,7 +114,8 @@ def _project(path: Path) -> Path | None:
 
 
 @contextmanager
-def _named_write_errors(target: Path) -> Iterator[None]:
+def named_write_errors(target: Path) -> Iterator[None]:
+    """Turn an `OSError` about `target`, or about what it lies in, into an `OutputError`."""
     try:
         yield
     except OSError as error:

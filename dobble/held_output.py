@@ -4,12 +4,13 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from io import FileIO
 from pathlib import Path
-from typing import TextIO
 
 from dobble.env import torchrun_place
 from dobble.errors import OutputBusyError
+from dobble.files import named_write_errors
 from dobble.processes import end_with_dvc
 from dobble.project_root import find_root
 
@@ -26,21 +27,25 @@ def held_output(output: Path) -> Iterator[None]:
 
     Raises:
         OutputBusyError: if another process holds it, and still does when an orphan would have ended.
+        OutputError: if the lock cannot be written.
+        OrphanedError: if the DVC that ran this has ended already.
     """
     end_with_dvc()
     if torchrun_place() is not None or find_root(Path.cwd()) is None:
         yield
         return
-    LOCKS.mkdir(parents=True, exist_ok=True)
-    with (LOCKS / "-".join(output.parts)).open("a+", encoding="utf-8") as file:
-        _hold(file, output)
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
+    lock = LOCKS / "-".join(output.parts)
+    with ExitStack() as stack:
+        with named_write_errors(lock):
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(lock.open("a+b", buffering=0))
+            _hold(file, output)
+            file.truncate(0)
+            file.write(f"{os.getpid()}\n".encode())
         yield
 
 
-def _hold(file: TextIO, output: Path) -> None:
+def _hold(file: FileIO, output: Path) -> None:
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
@@ -48,7 +53,7 @@ def _hold(file: TextIO, output: Path) -> None:
         except BlockingIOError:
             if time.monotonic() > deadline:
                 file.seek(0)
-                raise OutputBusyError(output, file.read().strip()) from None
+                raise OutputBusyError(output, file.read().decode().strip()) from None
             time.sleep(_TICK_SECONDS)
         else:
             return

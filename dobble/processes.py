@@ -31,11 +31,16 @@ def end_with_dvc() -> None:
     """Have the command of a stage end soon after the DVC that runs it; without DVC, nothing happens.
 
     A shell may stand between the two, and outlive DVC.
+
+    Raises:
+        OrphanedError: if DVC has ended before this could look.
     """
     process = psutil.Process()
     while process is not None and _is_of_a_stage(process):
         process = process.parent()
-    if process is not None and process.pid != os.getpid():
+    if process is None or not _can_run_dvc(process):
+        raise OrphanedError
+    if process.pid != os.getpid():
         _end_with(process)
 
 
@@ -73,4 +78,14 @@ def _is_of_a_stage(process: psutil.Process) -> bool:
     try:
         return "DVC_STAGE" in process.environ()
     except psutil.Error:
+        return False
+
+
+def _can_run_dvc(process: psutil.Process) -> bool:
+    """Whether it is DVC, or a program in Python that calls it; who adopts orphans is neither."""
+    try:
+        return any(name in part for part in process.cmdline() for name in ("dvc", "python"))
+    except psutil.AccessDenied:
+        return True
+    except psutil.NoSuchProcess:
         return False

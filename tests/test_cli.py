@@ -332,25 +332,3 @@ def test_a_full_disk_is_one_line_and_changes_nothing(
     assert message.startswith(f"{output} could not be written: File too large")
     assert message.endswith("what was there before is untouched")
     assert contents_of(project) == before
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="GNU's OpenMP tells its settings")
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [({}, "GOMP_SPINCOUNT = '2000'"), ({"GOMP_SPINCOUNT": "70"}, "GOMP_SPINCOUNT = '70'")],
-)
-def test_threads_of_training_wait_for_each_other_asleep_unless_it_is_said_otherwise(
-    tmp_path: Path, given: dict[str, str], expected: str
-) -> None:
-    write_params(tmp_path)
-    environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
-    done = subprocess.run(
-        [sys.executable, "-m", "dobble", "train"],
-        cwd=tmp_path,
-        env={**environment, "OMP_DISPLAY_ENV": "verbose", **given},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "build/voc/labels.txt does not exist" in done.stderr
-    assert expected in done.stderr

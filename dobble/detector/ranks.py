@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _Network = TypeVar("_Network", bound=nn.Module)
+PROCESSES_ON_CPUS = 2
 _PATIENCE = timedelta(minutes=30)  # the others wait that long while the first validates
 _LOST = re.compile(r"gloo|nccl|connection|broken pipe|peer|timed? ?out", re.IGNORECASE)
 
@@ -137,13 +138,17 @@ def joined_ranks(wanted: str) -> Iterator[Ranks]:
 
 
 def process_count(params: TrainParams) -> int:
-    """How many processes to start: `train.processes`, but 1 in a process that `torchrun` started."""
+    """How many processes to start: `train.processes`, but 1 in a process that `torchrun` started.
+
+    `auto` on CPUs is two whatever the machine, for another number gives other weights. Processes wait for
+    each other once a step, and threads at every operation: beside other work threads wait much longer.
+    """
     if torchrun_place() is not None:
         return 1
     if params.processes != "auto":
         return params.processes
-    gpus = 0 if params.device == "cpu" else torch.cuda.device_count()
-    return max(1, min(gpus, params.batch_size))
+    on_cpus = params.device == "cpu" or not torch.cuda.is_available()
+    return min(PROCESSES_ON_CPUS if on_cpus else torch.cuda.device_count(), params.batch_size)
 
 
 def launch(processes: int, arguments: Sequence[str]) -> None:

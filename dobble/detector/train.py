@@ -14,7 +14,7 @@ from dobble.code_closure import code_digest
 from dobble.data.voc import read_labels
 from dobble.detector.anchors import fit_anchors
 from dobble.detector.checkpoint import save_checkpoint
-from dobble.detector.dataset import LabelledPhoto, TrainingPhotos, box_shares, load_split
+from dobble.detector.dataset import CACHE_BYTES, LabelledPhoto, TrainingPhotos, box_shares, load_split
 from dobble.detector.predict import PreparedPhotos
 from dobble.detector.ranks import Ranks, joined_ranks
 from dobble.detector.state import HISTORY, Clock, Epoch, TrainingState, write_history
@@ -67,7 +67,8 @@ def _train(voc: Path, splits: Path, out: Path, params: TrainParams, ranks: Ranks
     run = TrainingState(params, labels, anchors, len(photos), ranks)
     resume = out.with_name(f".{out.name}.resume") / "state.pt"
     run.restore(resume, _fingerprint(params, labels, photos, held_out, ranks))
-    training, validation, clock = TrainingPhotos(photos), PreparedPhotos(held_out), Clock()
+    training = TrainingPhotos(photos, CACHE_BYTES // ranks.size)
+    validation, clock = PreparedPhotos(held_out), Clock()
     while run.epoch < params.epochs:
         run.train_epoch(training, clock)
         run.validate(validation)

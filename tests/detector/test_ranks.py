@@ -234,15 +234,17 @@ def test_more_processes_than_a_batch_has_photos_are_refused(tmp_path, squares, t
     [
         (1, "auto", 4, 1),
         (3, "cpu", 0, 3),
-        ("auto", "cpu", 4, 1),
-        ("auto", "auto", 0, 1),
-        ("auto", "auto", 2, 2),
+        ("auto", "cpu", 4, 2),
+        ("auto", "auto", 0, 2),
+        ("auto", "auto", 1, 1),
+        ("auto", "auto", 3, 3),
         ("auto", "cuda", 16, 4),
     ],
 )
-def test_auto_is_a_process_for_each_gpu_that_gets_a_photo(
+def test_auto_is_a_process_for_each_gpu_that_gets_a_photo_and_two_on_cpus(
     processes, device, gpus, count, train_params, monkeypatch
 ):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     given = {"processes": processes, "device": device, "batch_size": 4}
     assert process_count(train_params.model_copy(update=given)) == count

@@ -1,5 +1,6 @@
 """Processes whose parent is killed with SIGKILL, which nobody can answer: they end, and replace nothing."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -12,10 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
-from pipelines import ROOT
+from pipelines import ROOT, full_disk
 
 import dobble.held_output
-from dobble.errors import OutputBusyError
+from dobble.errors import OutputBusyError, OutputError
 from dobble.held_output import held_output
 
 MINUTES = 10 * 60
@@ -39,6 +40,17 @@ with held_output(Path("build/train")), replaced_folder(Path("build/train")) as s
     while not Path("go").exists():
         time.sleep(0.05)
 """
+# Looks only when its parent has ended.
+ADOPTED = """
+import atexit, os, time
+from pathlib import Path
+from dobble.held_output import held_output
+atexit.register(Path("ended").touch)
+while Path(f"/proc/{os.getppid()}/cmdline").read_bytes() != b"/bin/sh\\0adopts.sh\\0":
+    time.sleep(0.05)
+with held_output(Path("build/train")):
+    Path("build").mkdir()
+"""
 HOLD = """
 from pathlib import Path
 import time
@@ -57,10 +69,14 @@ def wait_for(condition: Callable[[], object]) -> None:
 
 
 @contextmanager
-def started(folder: Path, *command: str, **variables: str) -> Iterator[psutil.Popen]:
+def started(
+    folder: Path, *command: str, preexec_fn: Callable[[], object] | None = None, **variables: str
+) -> Iterator[psutil.Popen]:
     """A process that is killed at the end, with all that it started and that still runs."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **variables}
-    process = psutil.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
+    process = psutil.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, preexec_fn=preexec_fn
+    )
     try:
         yield process
     finally:
@@ -68,6 +84,12 @@ def started(folder: Path, *command: str, **variables: str) -> Iterator[psutil.Po
             for one in (*process.children(recursive=True), process):
                 one.kill()
         process.communicate()
+
+
+def adopt_orphans() -> None:
+    """Be what init is to the descendants of this process, also after it has become another program."""
+    pr_set_child_subreaper = 36
+    ctypes.CDLL(None).prctl(pr_set_child_subreaper, 1)
 
 
 def killed(process: psutil.Popen) -> list[psutil.Process]:
@@ -79,6 +101,18 @@ def killed(process: psutil.Popen) -> list[psutil.Process]:
     for one in alive:
         one.kill()
     return [one for one in alive if one.is_running()]
+
+
+def test_lock_that_a_full_disk_does_not_take_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "params.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    expected = r"\.dobble/locks/build-train could not be written: File too large"
+    with full_disk(0), pytest.raises(OutputError, match=expected), held_output(Path("build/train")):
+        pass
+    with held_output(Path("build/train")):
+        pass
 
 
 @pytest.mark.parametrize("command", ["python -m dobble train", "python -m dobble train; true"])
@@ -119,6 +153,18 @@ def test_orphan_that_goes_on_does_not_replace_what_others_have_made(tmp_path: Pa
         tmp_path / "said"
     ).read_text(encoding="utf-8")
     assert (tmp_path / "build/train/checkpoint.pt").read_text() == "of another run"
+
+
+def test_stage_whose_dvc_has_ended_before_it_could_look_does_nothing(tmp_path: Path) -> None:
+    (tmp_path / "stage.py").write_text(ADOPTED)
+    (tmp_path / "adopts.sh").write_text(
+        f"(DVC_STAGE=train {sys.executable} stage.py 2> said &)\nuntil test -e ended; do sleep 0.05; done\n"
+    )
+    with started(tmp_path, "/bin/sh", "adopts.sh", preexec_fn=adopt_orphans) as adopting:
+        assert adopting.wait(MINUTES) == 0
+    said = (tmp_path / "said").read_text(encoding="utf-8")
+    assert "OrphanedError: whoever started this has ended, so nothing is replaced" in said
+    assert not (tmp_path / "build").exists()
 
 
 def test_output_that_another_command_writes_is_not_written_and_the_holder_is_named(
