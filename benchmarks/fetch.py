@@ -12,14 +12,14 @@ import cv2
 import numpy as np
 from machine import machine, print_table
 
-STANDIN = Path(__file__).parents[1] / "tests/data/labelbox_standin.py"
+STANDIN = Path(__file__).parents[1] / "tests/sources/labelbox_standin.py"
 BARS = {"first": 10.0, "again": 3.0}
 
 COMMAND = """
 import sys, time
 from pathlib import Path
-from dobble.data.fetch import fetch
-from dobble.data.labelbox import LabelboxSettings
+from dobble.sources.fetch import fetch
+from dobble.sources.labelbox import LabelboxSettings
 
 start = time.perf_counter()
 done = fetch(sys.argv[1], Path(sys.argv[2]), LabelboxSettings("test-key", sys.argv[3]))
@@ -70,7 +70,7 @@ def measure(endpoint: str, project: str, folder: Path) -> tuple[float, float, in
 
 def compile_modules(folder: Path) -> None:
     """Let Python compile what a fetch imports, as it is after an installation."""
-    command = [sys.executable, "-c", "import labelbox, dobble.data.fetch"]
+    command = [sys.executable, "-c", "import labelbox, dobble.sources.fetch"]
     subprocess.run(command, check=True, env=compiled(folder))
 
 

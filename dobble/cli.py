@@ -74,7 +74,7 @@ def import_(
     skip_bad: _SkipBad = False,
 ) -> None:
     """Take an existing Labelbox export and its photos as data/."""
-    from dobble.data.raw import import_export
+    from dobble.sources.import_export import import_export
 
     if add and replace:
         raise ParameterError("--add keeps what the folder holds and --replace does not: give one of them")
@@ -91,7 +91,7 @@ def fetch(
     skip_bad: _SkipBad = False,
 ) -> None:
     """Take a labelled Labelbox project as data/; the key comes from LABELBOX_API_KEY."""
-    from dobble.data.fetch import fetch as run
+    from dobble.sources.fetch import fetch as run
 
     done = run(project, out, replace=replace, skip_bad=skip_bad)
     print("\n".join([*done.notes, f"{out}: {done.photos} photos ({done.downloaded} new), {done.held}"]))
@@ -109,7 +109,7 @@ def upload(
     only: Annotated[Path | None, typer.Option(help="List of the photos to take, one a line.")] = None,
 ) -> None:
     """Make a Labelbox project of a folder of photos, with the model's boxes to correct."""
-    from dobble.data.upload import upload as run
+    from dobble.sources.upload import upload as run
 
     done = run(photos, project, labels, bundle, only=only)
     print(f"{done.address}: {done.photos} photos ({done.uploaded} new), {done.suggested} suggested boxes")

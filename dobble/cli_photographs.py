@@ -57,8 +57,8 @@ def label(
     ] = 0.5,
 ) -> None:
     """Place the symbols of cards that are known, as a Labelbox export; list the photos that are not sure."""
-    from dobble.data.label import label_photos
     from dobble.evaluation.answers import CARDS, read_answers
+    from dobble.sources.label import label_photos
 
     photos = read_answers(folder).photos
     if not photos:

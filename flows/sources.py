@@ -68,14 +68,14 @@ def fetch(source: Sample | Labelbox | Export) -> None:
     """
     out = Path(DATA)
     if isinstance(source, Labelbox):
-        from dobble.data.fetch import fetch as fetch_project  # noqa: PLC0415 - takes seconds
+        from dobble.sources.fetch import fetch as fetch_project  # noqa: PLC0415 - takes seconds
 
         fetched = fetch_project(source.project, out, replace=source.replace, skip_bad=source.skip_bad)
         said = "\n".join(
             [f"{fetched.photos} photos ({fetched.downloaded} new), {fetched.held}", *fetched.notes]
         )
     elif isinstance(source, Export):
-        from dobble.data.raw import import_export  # noqa: PLC0415
+        from dobble.sources.import_export import import_export  # noqa: PLC0415
 
         export, images = Path(source.file), Path(source.images)
         imported = import_export(

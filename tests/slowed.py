@@ -12,7 +12,7 @@ import sys
 WAITING = (
     "tests/test_watched.py",
     "tests/test_stages.py::test_second_runner_waits_and_says_for_whom",
-    "tests/data/test_labelbox.py::test_what_does_not_pass_is_one_line_and_the_earlier_data_stays",
+    "tests/sources/test_labelbox.py::test_what_does_not_pass_is_one_line_and_the_earlier_data_stays",
     "tests/flows/test_api.py",
     "jetson/tests/test_stream.py",
     "jetson/tests/test_page.py",

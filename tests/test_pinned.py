@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dobble.data.raw import import_export
 from dobble.errors import DvcBusyError, DvcError, MissingInputError, PinnedDataError
 from dobble.pinned import check_pinned, outputs, pin
 from dobble.retries import passes
+from dobble.sources.import_export import import_export
 
 PIPELINE = """
 stages:

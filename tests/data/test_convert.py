@@ -14,10 +14,10 @@ from dobble.data.annotations import LabelledBox, LabelledPhoto
 from dobble.data.convert import convert
 from dobble.data.photos import check_photo
 from dobble.data.placement import voc_photo
-from dobble.data.raw import import_export
 from dobble.data.voc import VocObject, read_annotation, read_labels
 from dobble.errors import BadRowsError, ExportError, MissingInputError, OutputError, PhotoError
 from dobble.params import ConvertParams
+from dobble.sources.import_export import import_export
 
 REFUSE, FIRST = ConvertParams(several_labels="refuse"), ConvertParams(several_labels="first")
 PHOTOS = {

@@ -13,11 +13,11 @@ from dobble.data.convert import convert
 from dobble.data.frames import find_frames
 from dobble.data.orientation import read_turned, turn_back, turn_boxes
 from dobble.data.photos import PhotoSize
-from dobble.data.raw import import_export
 from dobble.data.voc import read_annotation
 from dobble.detector.dataset import read_photo
 from dobble.errors import BadRowsError, PhotoError
 from dobble.params import ConvertParams
+from dobble.sources.import_export import import_export
 
 ORIENTATIONS = range(1, 9)
 CASES = Path(__file__).parents[3] / "shared/cases/01-exif"

@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 import pytest
 
-from dobble.data.raw import canonical_row
 from dobble.data.sample import data_row, render_photos, render_tables
 from dobble.data.symbols import sample_symbols
 from dobble.deck import make_deck
 from dobble.errors import DeckError, OutputError, ParameterError, SymbolError
+from dobble.sources.import_export import canonical_row
 
 Json = dict[str, Any]
 

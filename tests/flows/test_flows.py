@@ -274,7 +274,7 @@ def test_s3_that_is_down_at_push_is_tried_again_and_keeps_the_results_here(
 def test_labelbox_that_is_busy_twice_is_asked_again(
     project: FlowProject, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
+    sys.path.insert(0, str(Path(__file__).parents[1] / "sources"))
     from labelbox_fixtures import picture
     from labelbox_standin import KEY as LABELBOX_KEY
     from labelbox_standin import Fault, LabelboxStandIn

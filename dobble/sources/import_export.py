@@ -13,11 +13,11 @@ from dobble.data.annotations import LabelledPhoto, counting_labels, label_order,
 from dobble.data.bad_rows import BadRows, shown
 from dobble.data.export_rows import joined_rows, read_rows
 from dobble.data.names import PhotoNames
-from dobble.data.photo_files import PhotoFiles
 from dobble.data.placement import place_photos
-from dobble.data.replacement import replaced_data
 from dobble.errors import ExportError, ReplaceDataError, RowProblem
 from dobble.files import copy, link_or_copy
+from dobble.sources.photo_files import PhotoFiles
+from dobble.sources.replacement import replaced_data
 
 JsonDict = dict[str, Any]
 

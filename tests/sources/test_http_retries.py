@@ -6,7 +6,7 @@ from email.utils import format_datetime
 import pytest
 import requests
 
-from dobble.data.patience import Patience, asked_pause
+from dobble.sources.http_retries import Patience, asked_pause
 
 
 @pytest.mark.parametrize(("attempt", "longest"), [(1, 2.0), (2, 4.0), (3, 8.0), (4, 10.0), (40, 10.0)])

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from dobble.data.photo_files import PhotoFiles
-from dobble.data.raw import import_export
 from dobble.errors import BadRowsError, PhotoError
+from dobble.sources.import_export import import_export
+from dobble.sources.photo_files import PhotoFiles
 
 CASE = Path(__file__).parents[3] / "shared/cases/04-same-basename"
 

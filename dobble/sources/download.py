@@ -14,11 +14,11 @@ from typing import NamedTuple, Self
 import requests
 from tqdm import tqdm
 
-from dobble.data.labelbox import LabelboxSettings
-from dobble.data.patience import GaveUpError, PatientAdapter
 from dobble.data.photos import check_photo
 from dobble.errors import OutputError, PhotoError, UnreachableError
 from dobble.files import followed, replaced_file
+from dobble.sources.http_retries import GaveUpError, PatientAdapter
+from dobble.sources.labelbox import LabelboxSettings
 
 _EXPIRED = frozenset({400, 401, 403})
 

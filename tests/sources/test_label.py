@@ -11,12 +11,12 @@ from typer.testing import CliRunner
 from dobble.cli import app
 from dobble.data.annotations import read_rows
 from dobble.data.convert import convert
-from dobble.data.label import label_photos, place_symbols
-from dobble.data.raw import import_export
 from dobble.data.voc import read_annotation
 from dobble.errors import AnswersError
 from dobble.evaluation.answers import KnownPhoto, read_answers
 from dobble.params import load_params
+from dobble.sources.import_export import import_export
+from dobble.sources.label import label_photos, place_symbols
 
 pytest_plugins = ["pipeline_fixtures"]
 

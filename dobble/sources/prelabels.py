@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from dobble.data.annotations import LabelledBox
-from dobble.data.labelbox import LabelboxSettings, wait_for
 from dobble.data.orientation import turn_back, turn_boxes
 from dobble.data.photos import check_photo
 from dobble.errors import LabelboxError
+from dobble.sources.labelbox import LabelboxSettings, wait_for
 from jetson.bundle import Bundle
 
 JsonDict = dict[str, Any]

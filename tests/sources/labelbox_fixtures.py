@@ -6,8 +6,8 @@ import numpy as np
 from labelbox_standin import KEY
 from PIL import Image
 
-from dobble.data.labelbox import LabelboxSettings
-from dobble.data.patience import Patience
+from dobble.sources.http_retries import Patience
+from dobble.sources.labelbox import LabelboxSettings
 
 QUICK = Patience(tries=3, pause=0.01, longest_pause=0.02, timeout=60.0)
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from dobble.data.replacement import replaced_data
 from dobble.errors import OutputError, ReplaceDataError
 from dobble.pinned import pin
+from dobble.sources.replacement import replaced_data
 
 OWN, OTHER = "own", "another"
 

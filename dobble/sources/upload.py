@@ -11,10 +11,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from dobble.data.labelbox import LabelboxSettings, connect, export_rows, named_errors, wait_for
 from dobble.data.names import PHOTO_SUFFIXES, PhotoNames, class_name, external_id, look_alike
 from dobble.data.photos import OTHER_PICTURES, check_photo, is_heif
-from dobble.data.prelabels import digest, parts, suggest
 from dobble.errors import (
     AnnotationError,
     EmptyProjectError,
@@ -24,6 +22,8 @@ from dobble.errors import (
     ParameterError,
     PhotoError,
 )
+from dobble.sources.labelbox import LabelboxSettings, connect, export_rows, named_errors, wait_for
+from dobble.sources.prelabels import digest, parts, suggest
 from jetson.bundle import BACKGROUND, Bundle, load_bundle
 
 JsonDict = dict[str, Any]

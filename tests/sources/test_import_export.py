@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dobble.data.raw import ImportSummary, canonical_row, import_export
 from dobble.errors import BadRowsError, ExportError, MissingInputError, OutputError, ReplaceDataError
+from dobble.sources.import_export import ImportSummary, canonical_row, import_export
 
 BOX = {"left": 2, "top": 3, "width": 10, "height": 12}
 OBJECT = {"name": "anchor", "feature_id": "f", "annotation_kind": "ImageBoundingBox", "bounding_box": BOX}

@@ -7,13 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from dobble.data.bad_rows import BadRows
-from dobble.data.download import Asset, PhotoStore, download
-from dobble.data.labelbox import LabelboxSettings, connect, export_rows
 from dobble.data.placement import place_photos
-from dobble.data.raw import LabelledRow, RawSummary, canonical_row, count_labels, read_labelled, write_export
-from dobble.data.replacement import replaced_data
 from dobble.errors import ExportError, PhotoError
 from dobble.files import link_or_copy
+from dobble.sources.download import Asset, PhotoStore, download
+from dobble.sources.import_export import (
+    LabelledRow,
+    RawSummary,
+    canonical_row,
+    count_labels,
+    read_labelled,
+    write_export,
+)
+from dobble.sources.labelbox import LabelboxSettings, connect, export_rows
+from dobble.sources.replacement import replaced_data
 
 JsonDict = dict[str, Any]
 

@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 import requests
 
 from dobble import env
-from dobble.data.patience import GaveUpError, Patience, PatientAdapter, asked_pause
 from dobble.errors import (
     ApiKeyError,
     EmptyProjectError,
@@ -24,6 +23,7 @@ from dobble.errors import (
     ProjectNotFoundError,
     UnreachableError,
 )
+from dobble.sources.http_retries import GaveUpError, Patience, PatientAdapter, asked_pause
 
 JsonDict = dict[str, Any]
 

@@ -12,8 +12,6 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from dobble.data.annotations import read_photos
-from dobble.data.fetch import fetch
-from dobble.data.upload import upload
 from dobble.errors import (
     AnnotationError,
     ApiKeyError,
@@ -23,6 +21,8 @@ from dobble.errors import (
     PhotoError,
     UnreachableError,
 )
+from dobble.sources.fetch import fetch
+from dobble.sources.upload import upload
 from jetson.errors import BundleError
 
 LABELS = ["anchor", "bird"]

@@ -15,9 +15,6 @@ from labelbox_standin import BUSY, CUT, LOST, Fault, LabelboxStandIn, graphql_er
 
 from dobble import env
 from dobble.data.annotations import LabelledBox, read_photos
-from dobble.data.download import PhotoStore
-from dobble.data.fetch import FetchSummary, fetch
-from dobble.data.labelbox import LabelboxSettings
 from dobble.errors import (
     ApiKeyError,
     BadRowsError,
@@ -30,6 +27,9 @@ from dobble.errors import (
     ProjectNotFoundError,
     UnreachableError,
 )
+from dobble.sources.download import PhotoStore
+from dobble.sources.fetch import FetchSummary, fetch
+from dobble.sources.labelbox import LabelboxSettings
 
 PHOTOS = {
     "deck00_card00.jpg": (picture(0), [("anchor", 1.0, 2.0, 10.0, 12.0), ("bird", 20.0, 5.5, 8.0, 9.0)]),

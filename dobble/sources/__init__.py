@@ -1,0 +1,1 @@
+"""From a labelling project, an export file or a folder of photos to raw data."""
