@@ -11,7 +11,7 @@ import numpy as np
 from live_server import LiveServer
 from playwright.sync_api import sync_playwright
 
-from dobble.data.sample import render_tables
+from dobble.sample.labelled_photos import render_tables
 from jetson.cards import find_cards
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]

@@ -19,7 +19,7 @@ import onnxruntime
 from machine import machine, print_table
 from numpy.typing import NDArray
 
-from dobble.data.sample import render_photos
+from dobble.sample.labelled_photos import render_photos
 from jetson.bundle import Bundle, load_bundle
 from jetson.detect import decode, evidence
 from jetson.detect import prepare as prepare_card

@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 from machine import machine, print_table
 
-from dobble.data.scenes import TROUBLES, photo_of_scene
-from dobble.data.symbols import read_symbols, sample_symbols
 from dobble.evaluation.answers import Answers, KnownCard, KnownTable
 from dobble.evaluation.exam import AS_PLAYED, NO_DECK, TABLES, Result, take_exam
 from dobble.evaluation.exam_page import summarise
+from dobble.sample.scenes import TROUBLES, photo_of_scene
+from dobble.sample.symbols import read_symbols, sample_symbols
 from jetson.bundle import Bundle, load_bundle
 from jetson.errors import JetsonError
 from jetson.runners import open_runner

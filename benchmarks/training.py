@@ -14,13 +14,13 @@ from typing import NamedTuple
 from machine import machine, print_table
 
 from dobble.data.convert import convert
-from dobble.data.sample import render_photos
 from dobble.data.split import split
 from dobble.detector.ranks import launch, process_count
 from dobble.detector.train import train
 from dobble.env import torchrun_place
 from dobble.errors import DobbleError
 from dobble.params import Params, load_params
+from dobble.sample.labelled_photos import render_photos
 
 DECKS = 10
 BUSY = (sys.executable, "-c", "while True: pass")

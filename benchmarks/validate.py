@@ -12,10 +12,10 @@ import time
 from pathlib import Path
 
 from dobble.data.convert import convert
-from dobble.data.sample import render_photos
 from dobble.data.split import split
 from dobble.data.validate import validate
 from dobble.params import load_params
+from dobble.sample.labelled_photos import render_photos
 
 CARDS = 57
 

@@ -51,7 +51,7 @@ def sample(
     replace: _Replace = False,
 ) -> None:
     """Render labelled photos of a sample deck, or of a deck with your own symbols."""
-    from dobble.data.sample import render_photos, render_tables
+    from dobble.sample.labelled_photos import render_photos, render_tables
 
     if table:
         target = out or Path("tables")

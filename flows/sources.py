@@ -83,7 +83,7 @@ def fetch(source: Sample | Labelbox | Export) -> None:
         )
         said = "\n".join([f"{imported.photos} photos, {imported.held}", *imported.notes])
     else:
-        from dobble.data.sample import render_photos  # noqa: PLC0415
+        from dobble.sample.labelled_photos import render_photos  # noqa: PLC0415
 
         symbols, deck = (None if name is None else Path(name) for name in (source.symbols, source.deck))
         rendered = render_photos(

@@ -9,7 +9,6 @@ from pipelines import Pipeline, draw_symbols, write_params
 from torch import nn
 
 from dobble.data.convert import convert
-from dobble.data.sample import render_photos
 from dobble.data.split import split
 from dobble.data.voc import read_labels
 from dobble.detector.anchors import INPUT_SIZE, fit_anchors
@@ -19,6 +18,7 @@ from dobble.detector.export import export
 from dobble.detector.network import Detector
 from dobble.detector.predict import PreparedPhotos
 from dobble.params import load_params
+from dobble.sample.labelled_photos import render_photos
 from jetson.detect import letterbox
 
 

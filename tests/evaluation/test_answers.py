@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from dobble.data.sample import render_tables
 from dobble.errors import AnswersError, MissingInputError
 from dobble.evaluation.answers import KnownCard, read_answers
+from dobble.sample.labelled_photos import render_tables
 
 A, B = {"at": [0.2, 0.5], "symbols": ["ant", "bee"]}, {"at": [0.8, 0.5], "symbols": ["bee", "cat"]}
 

@@ -11,12 +11,12 @@ from pipelines import SYMBOLS, Pipeline, write_known_cards
 from typer.testing import CliRunner
 
 from dobble.cli import app
-from dobble.data.sample import render_tables
 from dobble.detector.dataset import read_photo
 from dobble.errors import AnswersError, OutputError
 from dobble.evaluation.answers import KnownCard, read_answers
 from dobble.evaluation.exam import Answer, Mark, Result, match_cards, take_exam, wilson
 from dobble.evaluation.exam_page import FAILURES, summarise, write_exam
+from dobble.sample.labelled_photos import render_tables
 from jetson.bundle import load_bundle
 from jetson.cards import Card, find_cards
 from jetson.game import Match

@@ -24,7 +24,7 @@ Squares = tuple[Path, Path]
 
 RENDER = """
 from pathlib import Path
-from dobble.data.sample import render_photos
+from dobble.sample.labelled_photos import render_photos
 render_photos(Path("data"), decks=200, workers=2)
 """
 # Ends only when it has been told to: what comes after the death of its parent can be looked at.

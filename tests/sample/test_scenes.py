@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from dobble.data.scenes import TROUBLES, photo_of_scene
-from dobble.data.symbols import sample_symbols
 from dobble.deck import make_deck
+from dobble.sample.scenes import TROUBLES, photo_of_scene
+from dobble.sample.symbols import sample_symbols
 from jetson.cards import find_cards
 
 SYMBOLS = {name: drawings[0] for name, drawings in sample_symbols().items()}

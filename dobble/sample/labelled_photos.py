@@ -18,12 +18,12 @@ from tqdm import tqdm
 
 from dobble.data.made_up import MADE_UP
 from dobble.data.names import photo_id
-from dobble.data.render import photo_of_card, photo_of_table
-from dobble.data.symbols import Floats, Pixels, Symbol, read_symbols, sample_symbols
 from dobble.deck import Deck, make_deck
 from dobble.deck_file import read_deck_file
 from dobble.errors import DeckError, OutputError, ParameterError, SymbolError
 from dobble.processes import end_with_parent
+from dobble.sample.render import photo_of_card, photo_of_table
+from dobble.sample.symbols import Floats, Pixels, Symbol, read_symbols, sample_symbols
 from dobble.sources.import_export import export_line
 from dobble.sources.replacement import replaced_data
 

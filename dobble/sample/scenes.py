@@ -6,10 +6,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from dobble.data import render
-from dobble.data.render import Photo, circle, similarity, spread_disc
-from dobble.data.symbols import Floats, Pixels, Symbol, project
-from dobble.data.tabletop import Plane, any_colour, as_bytes, plain, table_top
+from dobble.sample import render
+from dobble.sample.render import Photo, circle, similarity, spread_disc
+from dobble.sample.symbols import Floats, Pixels, Symbol, project
+from dobble.sample.tabletop import Plane, any_colour, as_bytes, plain, table_top
 
 FOCUS = 1.1  # focal length of the camera, in widths of the photo: 49 degrees from side to side
 

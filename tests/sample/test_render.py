@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from dobble.data.render import photo_of_card, photo_of_table
-from dobble.data.symbols import Drawing, Floats, Pixels, read_scan, sample_symbols
+from dobble.sample.render import photo_of_card, photo_of_table
+from dobble.sample.symbols import Drawing, Floats, Pixels, read_scan, sample_symbols
 
 REAL = Path(__file__).parents[3] / "shared" / "real-symbols"
 

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
-from dobble.data.sample import data_row, render_photos, render_tables
-from dobble.data.symbols import sample_symbols
 from dobble.deck import make_deck
 from dobble.errors import DeckError, OutputError, ParameterError, SymbolError
+from dobble.sample.labelled_photos import data_row, render_photos, render_tables
+from dobble.sample.symbols import sample_symbols
 from dobble.sources.import_export import canonical_row
 
 Json = dict[str, Any]
@@ -91,7 +91,7 @@ def test_every_photo_of_the_sample_deck_shows_the_eight_symbols_of_its_card(tmp_
 def test_bytes_depend_neither_on_the_process_nor_on_the_number_of_workers(tmp_path: Path) -> None:
     render_photos(tmp_path / "two", decks=1, size=96, seed=3, workers=2)
     program = (
-        "import sys, pathlib, dobble.data.sample as s\n"
+        "import sys, pathlib, dobble.sample.labelled_photos as s\n"
         "s.render_photos(pathlib.Path(sys.argv[1]), decks=1, size=96, seed=3, workers=1)"
     )
     subprocess.run([sys.executable, "-c", program, str(tmp_path / "one")], check=True, capture_output=True)
@@ -169,7 +169,7 @@ def test_earlier_data_stay_whole_after_ctrl_c(tmp_path: Path) -> None:
     (out / "images").mkdir(parents=True)
     (out / "export.ndjson").write_text("earlier\n")
     program = (
-        "import sys, pathlib, dobble.data.sample as s\n"
+        "import sys, pathlib, dobble.sample.labelled_photos as s\n"
         "s.render_photos(pathlib.Path(sys.argv[1]), workers=2, replace=True)"
     )
     process = subprocess.Popen(

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from dobble.data.symbols import Floats, Pixels, Symbol, project, read_scan, read_symbols, sample_symbols
 from dobble.errors import SymbolError
+from dobble.sample.symbols import Floats, Pixels, Symbol, project, read_scan, read_symbols, sample_symbols
 
 REAL = Path(__file__).parents[3] / "shared" / "real-symbols"
 

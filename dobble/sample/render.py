@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from dobble.data.symbols import Floats, Pixels, Symbol, project
-from dobble.data.tabletop import Plane, any_colour, as_bytes, plain, table_top
+from dobble.sample.symbols import Floats, Pixels, Symbol, project
+from dobble.sample.tabletop import Plane, any_colour, as_bytes, plain, table_top
 
 _FINER = 2  # cards are drawn so many times finer than the photo
 _SMALLEST, _LARGEST = 125.0, 300.0  # radius in pixels of cards in a frame

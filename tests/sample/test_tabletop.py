@@ -1,6 +1,6 @@
 import numpy as np
 
-from dobble.data.tabletop import table_top
+from dobble.sample.tabletop import table_top
 
 
 def test_table_tops_fill_the_photo_and_differ() -> None:

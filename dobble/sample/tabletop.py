@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dobble.data.symbols import Floats, Pixels
+from dobble.sample.symbols import Floats, Pixels
 
 Plane = npt.NDArray[np.float32]
 
