@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dobble.data.export_rows import Report, read_rows, stop
-from dobble.data.names import PhotoNames, class_name, external_id
+from dobble.data.photo_names import PhotoNames, class_name, external_id
 from dobble.errors import ExportError
 
 JsonDict = dict[str, Any]

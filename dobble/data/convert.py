@@ -11,9 +11,9 @@ from tqdm import tqdm
 
 from dobble.data.annotations import LabelledPhoto, read_photos
 from dobble.data.bad_rows import BadRows
-from dobble.data.made_up import MADE_UP
-from dobble.data.names import look_alike
+from dobble.data.made_up_decks import MADE_UP
 from dobble.data.orientation import UPRIGHT
+from dobble.data.photo_names import look_alike
 from dobble.data.placement import place_photos
 from dobble.data.voc import VOC_SUMMARY, write_annotation, write_lines
 from dobble.errors import ExportError, MissingInputError

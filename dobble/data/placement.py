@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from dobble.data.annotations import LabelledBox, LabelledPhoto
 from dobble.data.bad_rows import BadRows
-from dobble.data.frames import Undecided, choose_frames, find_frames
-from dobble.data.names import photo_file
 from dobble.data.orientation import before_turn, turn_boxes
+from dobble.data.photo_names import photo_file
 from dobble.data.photos import PhotoSize, check_photo
+from dobble.data.turned_photos import Undecided, choose_frames, find_frames
 from dobble.data.voc import VocObject, VocPhoto
 from dobble.errors import PhotoError
 

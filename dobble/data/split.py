@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dobble.data.assignment import SPLITS, assign_groups
-from dobble.data.names import look_alike
+from dobble.data.photo_names import look_alike
 from dobble.data.voc import read_annotation, write_lines
 from dobble.errors import MissingInputError, SplitError
 from dobble.files import replaced_folder

@@ -20,7 +20,6 @@ from dobble.data.deepchecks_suite import Outcome, Sample, data_suite
 from dobble.data.duplicates import near_duplicates
 from dobble.data.export_rows import read_rows
 from dobble.data.findings import MOST, Finding, capped, labelbox_link, write_findings
-from dobble.data.names import look_alike, photo_id
 from dobble.data.orientation import UPRIGHT, before_turn, read_turned, turn_boxes
 from dobble.data.photo_check import (
     Picture,
@@ -29,6 +28,7 @@ from dobble.data.photo_check import (
     read_picture,
     without_doubles,
 )
+from dobble.data.photo_names import look_alike, photo_id
 from dobble.data.voc import VocPhoto, read_annotation, read_image_set, read_labels
 from dobble.errors import ValidationError
 from dobble.files import replaced_folder

@@ -15,7 +15,7 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
-from dobble.data.made_up import made_up_photos
+from dobble.data.made_up_decks import made_up_photos
 from dobble.data.voc import read_labels
 from dobble.detector.anchors import INPUT_SIZE
 from dobble.detector.checkpoint import load_checkpoint, restore

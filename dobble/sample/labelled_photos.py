@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from dobble.data.made_up import MADE_UP
-from dobble.data.names import photo_id
+from dobble.data.made_up_decks import MADE_UP
+from dobble.data.photo_names import photo_id
 from dobble.deck import Deck, make_deck
 from dobble.deck_file import read_deck_file
 from dobble.errors import DeckError, OutputError, ParameterError, SymbolError

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from dobble.data.annotations import LabelledPhoto, counting_labels, label_order, parse_row
 from dobble.data.bad_rows import BadRows, shown
 from dobble.data.export_rows import joined_rows, read_rows
-from dobble.data.names import PhotoNames
+from dobble.data.photo_names import PhotoNames
 from dobble.data.placement import place_photos
 from dobble.errors import ExportError, ReplaceDataError, RowProblem
 from dobble.files import copy, link_or_copy

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from dobble.data.names import folded, has_photo_suffix
+from dobble.data.photo_names import folded, has_photo_suffix
 from dobble.errors import PhotoError
 
 

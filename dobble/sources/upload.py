@@ -11,7 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from dobble.data.names import PHOTO_SUFFIXES, PhotoNames, class_name, external_id, look_alike
+from dobble.data.photo_names import PHOTO_SUFFIXES, PhotoNames, class_name, external_id, look_alike
 from dobble.data.photos import OTHER_PICTURES, check_photo, is_heif
 from dobble.errors import (
     AnnotationError,

@@ -10,9 +10,9 @@ from PIL import Image
 
 from dobble.data.annotations import LabelledBox, LabelledPhoto
 from dobble.data.convert import convert
-from dobble.data.frames import find_frames
 from dobble.data.orientation import read_turned, turn_back, turn_boxes
 from dobble.data.photos import PhotoSize
+from dobble.data.turned_photos import find_frames
 from dobble.data.voc import read_annotation
 from dobble.detector.dataset import read_photo
 from dobble.errors import BadRowsError, PhotoError

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dobble.data.names import look_alike
+from dobble.data.photo_names import look_alike
 
 
 @pytest.mark.parametrize(
