@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from dobble.data.deck_check import Suspicion, find_mistakes
 from dobble.deck import make_deck
+from dobble.validation.deck_check import Suspicion, find_mistakes
 
 KINDS = ("wrong", "missing", "extra", "swapped")
 Labels = dict[str, list[str]]

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from dobble.data.convert import convert
 from dobble.data.split import split
-from dobble.data.validate import validate
 from dobble.params import load_params
 from dobble.sample.labelled_photos import render_photos
+from dobble.validation.validate import validate
 
 CARDS = 57
 

@@ -158,7 +158,7 @@ def validate() -> None:
     from dobble.params import load_params
 
     params = load_params()
-    from dobble.data.validate import validate as run
+    from dobble.validation.validate import validate as run
 
     done = run(VOC, SPLITS, DATA, VALIDATION, params.validation, params.split)
     print(

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 STAGES = {
     "convert": "dobble.data.convert",
     "split": "dobble.data.split",
-    "validate": "dobble.data.validate",
+    "validate": "dobble.validation.validate",
     "train": "dobble.detector.train",
     "export": "dobble.detector.export",
     "evaluate": "dobble.detector.evaluate",

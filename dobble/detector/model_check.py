@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dobble.data.deepchecks_suite import Outcome, Sample, model_suite
 from dobble.detector.dataset import LabelledPhoto, read_photo
 from dobble.detector.predict import LOWEST_SCORE
 from dobble.detector.report import Section
 from dobble.detector.showcase import Judged
 from dobble.params import EvaluateParams
+from dobble.validation.deepchecks_suite import Outcome, Sample, model_suite
 from jetson.bundle import Bundle
 from jetson.cards import frame_card
 from jetson.detect import Detections, decode, prepare

@@ -1,6 +1,6 @@
 """Findings for people to read."""
 
-from dobble.data.findings import Finding, capped
+from dobble.validation.findings import Finding, capped
 
 
 def finding(photo: str, check: str) -> Finding:

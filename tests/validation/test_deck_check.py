@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from dobble.data.deck_check import Suspicion, find_mistakes
 from dobble.deck import make_deck
+from dobble.validation.deck_check import Suspicion, find_mistakes
 
 # the plane of seven symbols, worked out by hand: any two cards share one symbol, each symbol is on three
 FANO = {

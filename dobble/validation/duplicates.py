@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dobble.data.findings import Finding
+from dobble.validation.findings import Finding
 
 HASH_BITS = 256
 _SIDE = 64

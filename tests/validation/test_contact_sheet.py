@@ -3,9 +3,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dobble.data.contact_sheet import TILE, group_findings, write_sheets
-from dobble.data.findings import Finding
 from dobble.data.voc import VocObject, VocPhoto
+from dobble.validation.contact_sheet import TILE, group_findings, write_sheets
+from dobble.validation.findings import Finding
 
 RED = (30, 30, 200)  # BGR
 

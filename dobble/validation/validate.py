@@ -14,25 +14,25 @@ from tqdm import tqdm
 
 from dobble.data.annotations import LabelledBox, parse_row
 from dobble.data.assignment import SPLITS
-from dobble.data.contact_sheet import group_findings, write_sheets
-from dobble.data.deck_check import Suspicion, find_mistakes
-from dobble.data.deepchecks_suite import Outcome, Sample, data_suite
-from dobble.data.duplicates import near_duplicates
 from dobble.data.export_rows import read_rows
-from dobble.data.findings import MOST, Finding, capped, labelbox_link, write_findings
 from dobble.data.orientation import UPRIGHT, before_turn, read_turned, turn_boxes
-from dobble.data.photo_check import (
+from dobble.data.photo_names import look_alike, photo_id
+from dobble.data.voc import VocPhoto, read_annotation, read_image_set, read_labels
+from dobble.errors import ValidationError
+from dobble.files import replaced_folder
+from dobble.params import SplitParams, ValidateParams
+from dobble.validation.contact_sheet import group_findings, write_sheets
+from dobble.validation.deck_check import Suspicion, find_mistakes
+from dobble.validation.deepchecks_suite import Outcome, Sample, data_suite
+from dobble.validation.duplicates import near_duplicates
+from dobble.validation.findings import MOST, Finding, capped, labelbox_link, write_findings
+from dobble.validation.photo_check import (
     Picture,
     check_boxes,
     check_pictures,
     read_picture,
     without_doubles,
 )
-from dobble.data.photo_names import look_alike, photo_id
-from dobble.data.voc import VocPhoto, read_annotation, read_image_set, read_labels
-from dobble.errors import ValidationError
-from dobble.files import replaced_folder
-from dobble.params import SplitParams, ValidateParams
 
 FINDINGS, METRICS, DEEPCHECKS, SHEETS = "findings.csv", "metrics.json", "deepchecks.html", "sheets"
 VERDICT = "verdict.txt"

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dobble.data.annotations import LabelledBox
-from dobble.data.duplicates import perceptual_hash
-from dobble.data.findings import Finding
 from dobble.data.voc import VocPhoto
 from dobble.errors import MissingInputError, PhotoError
 from dobble.params import ValidateParams
+from dobble.validation.duplicates import perceptual_hash
+from dobble.validation.findings import Finding
 
 SIDE = 480  # sharpness is measured at this longer side, so that all cameras count alike
 THUMBNAIL = 96

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dobble.data.deepchecks_page import deepchecks, write_page
-from dobble.data.findings import Finding
 from dobble.params import ValidateParams
+from dobble.validation.deepchecks_page import deepchecks, write_page
+from dobble.validation.findings import Finding
 
 # Far outliers: the usual 1.5 times the interquartile range flags one photo in a hundred of the best data.
 _IQR_SCALE = 3.0

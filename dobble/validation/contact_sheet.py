@@ -11,9 +11,9 @@ from matplotlib.font_manager import findfont
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from dobble.data.findings import Finding
 from dobble.data.voc import VocPhoto
 from dobble.errors import PhotoError
+from dobble.validation.findings import Finding
 
 INDEX = "index.html"
 COLUMNS, ROWS = 3, 3

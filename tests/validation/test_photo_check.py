@@ -8,17 +8,17 @@ from numpy.typing import NDArray
 from validate_limits import limits
 
 from dobble.data.annotations import LabelledBox
-from dobble.data.duplicates import HASH_BITS, near_duplicates
-from dobble.data.findings import Finding
-from dobble.data.photo_check import (
+from dobble.data.voc import VocObject, VocPhoto
+from dobble.errors import MissingInputError, PhotoError
+from dobble.validation.duplicates import HASH_BITS, near_duplicates
+from dobble.validation.findings import Finding
+from dobble.validation.photo_check import (
     Picture,
     check_boxes,
     check_pictures,
     read_picture,
     without_doubles,
 )
-from dobble.data.voc import VocObject, VocPhoto
-from dobble.errors import MissingInputError, PhotoError
 
 LIMITS = limits(box_side=(0.05, 0.6), max_box_aspect=5.0)
 

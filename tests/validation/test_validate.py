@@ -9,9 +9,9 @@ from validate_limits import limits
 
 from dobble.data.convert import convert
 from dobble.data.split import split
-from dobble.data.validate import ValidateSummary, validate
 from dobble.errors import MissingInputError, ValidationError
 from dobble.params import ConvertParams, SplitParams, SplitRatios, ValidateParams
+from dobble.validation.validate import ValidateSummary, validate
 
 FANO = ["efg", "abg", "cdg", "ace", "bde", "adf", "bcf"]
 PARAMS = limits()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from validate_limits import limits
 
-from dobble.data.deepchecks_suite import Outcome, Sample, data_suite, model_suite
+from dobble.validation.deepchecks_suite import Outcome, Sample, data_suite, model_suite
 
 NAMES = ["anchor", "bomb", "cactus"]
 

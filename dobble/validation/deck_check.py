@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dobble.data.deck_repair import LabelTable, broken_pairs, estimate_cards, group_photos, vote
+from dobble.validation.deck_repair import LabelTable, broken_pairs, estimate_cards, group_photos, vote
 
 Kind = Literal["wrong", "missing", "extra", "swapped", "count", "pair", "symbol", "no deck"]
 

@@ -1,0 +1,1 @@
+"""From labels, photos and splits to what is probably wrong with them."""
