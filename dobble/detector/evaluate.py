@@ -16,7 +16,7 @@ from tqdm import tqdm
 from dobble.data.voc import read_labels
 from dobble.detector.checkpoint import load_checkpoint, restore
 from dobble.detector.dataset import LabelledPhoto, load_split, read_photo
-from dobble.detector.game import Game, play_pairs
+from dobble.detector.game_accuracy import Game, play_pairs
 from dobble.detector.metrics import (
     Agreement,
     AveragePrecision,

@@ -20,7 +20,7 @@ from dobble.data.voc import read_labels
 from dobble.detector.anchors import INPUT_SIZE
 from dobble.detector.checkpoint import load_checkpoint, restore
 from dobble.detector.dataset import LabelledPhoto, load_split, read_photo
-from dobble.detector.game import shared_pairs
+from dobble.detector.game_accuracy import shared_pairs
 from dobble.detector.known_deck import KnownDeck, choose_deck
 from dobble.detector.network import Deployed
 from dobble.detector.predict import TONE

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dobble.detector.game import Answers
+from dobble.detector.game_accuracy import Answers
 
 BINS = 10
 _TINY = 1e-12

@@ -11,7 +11,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 
-from dobble.detector.game import Game
+from dobble.detector.game_accuracy import Game
 from dobble.detector.metrics import Agreement, AveragePrecision
 from dobble.detector.reliability import Reliability
 from dobble.errors import PhotoError

@@ -17,7 +17,7 @@ from dobble.detector.checkpoint import save_checkpoint
 from dobble.detector.dataset import CACHE_BYTES, LabelledPhoto, TrainingPhotos, box_shares, load_split
 from dobble.detector.predict import PreparedPhotos
 from dobble.detector.ranks import Ranks, joined_ranks
-from dobble.detector.state import HISTORY, Clock, Epoch, TrainingState, write_history
+from dobble.detector.training_state import HISTORY, Clock, Epoch, TrainingState, write_history
 from dobble.errors import MissingInputError, TrainingError
 from dobble.files import replaced_folder
 from dobble.params import TrainParams

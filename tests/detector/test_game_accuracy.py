@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dobble.deck import make_deck
-from dobble.detector.game import MOST_PAIRS, play_pairs, shared_pairs
+from dobble.detector.game_accuracy import MOST_PAIRS, play_pairs, shared_pairs
 from jetson.bundle import Bundle, Calibration, Thresholds
 from jetson.detect import CardReading, Detections, Evidence
 

@@ -31,7 +31,7 @@ EPOCHS = 3
 WATCHED = """
 import hashlib, os, signal, sys
 from pathlib import Path
-from dobble.detector.state import TrainingState
+from dobble.detector.training_state import TrainingState
 from dobble.detector.train import train
 from dobble.params import load_params
 

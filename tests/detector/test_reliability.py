@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from dobble.detector.game import Answers
+from dobble.detector.game_accuracy import Answers
 from dobble.detector.reliability import measure_reliability
 
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dobble.detector.game import Answers, Game
+from dobble.detector.game_accuracy import Answers, Game
 from dobble.detector.metrics import Agreement, AveragePrecision
 from dobble.detector.reliability import measure_reliability
 from dobble.detector.report import (

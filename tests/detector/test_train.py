@@ -18,8 +18,8 @@ from dobble.detector.dataset import load_split
 from dobble.detector.metrics import Truth, average_precision
 from dobble.detector.network import Deployed
 from dobble.detector.predict import PreparedPhotos, detect_photos
-from dobble.detector.state import VALIDATION_NMS_IOU
 from dobble.detector.train import train
+from dobble.detector.training_state import VALIDATION_NMS_IOU
 from dobble.errors import CheckpointError, MissingInputError, OutputError, TrainingError
 
 EPOCHS = 3
