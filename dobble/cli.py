@@ -216,7 +216,7 @@ def evaluate() -> None:
     from dobble.params import load_params
 
     params = load_params().evaluate
-    from dobble.detector.evaluate import evaluate as run
+    from dobble.evaluation.evaluate import evaluate as run
 
     done = run(BUNDLE, CHECKPOINT, VOC, SPLITS, HISTORY, EVALUATION, params)
     print(f"{EVALUATION}: {done.photos} photos, {json.dumps(done.metrics)}")
@@ -234,7 +234,7 @@ def play(
         raise ParameterError(f"play takes one picture of a table or two of a card each, not {len(pictures)}")
     if out.resolve() in [picture.resolve() for picture in pictures]:
         raise OutputError(out, "it is a picture that is played: name another")
-    from dobble.play import play_pictures, write_picture
+    from dobble.evaluation.play import play_pictures, write_picture
 
     outcome = play_pictures(bundle, pictures)
     try:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from dobble.detector.outcomes import Outcomes
+    from dobble.evaluation.outcomes import Outcomes
 
 DRAWS, CONFIDENCE = 2000, 0.95
 GAME = "game."

@@ -16,7 +16,7 @@ from dobble.results import MEASURED_TAG, OUTCOMES, measured_on, numbers
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-    from dobble.detector.outcomes import Outcomes
+    from dobble.evaluation.outcomes import Outcomes
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ def _logged_outcomes(mlflow: Mlflow, version: "ModelVersion") -> "Outcomes | Non
     from mlflow import MlflowException  # noqa: PLC0415 - takes seconds
     from mlflow.artifacts import download_artifacts  # noqa: PLC0415
 
-    from dobble.detector.outcomes import read_outcomes  # noqa: PLC0415 - takes seconds
+    from dobble.evaluation.outcomes import read_outcomes  # noqa: PLC0415 - takes seconds
 
     source = OUTCOMES.removeprefix("build/")
     with TemporaryDirectory() as folder:
@@ -85,7 +85,7 @@ def _measure(
 ) -> tuple[dict[str, float], "Outcomes"]:
     from mlflow.artifacts import download_artifacts  # noqa: PLC0415 - takes seconds
 
-    from dobble.detector.evaluate import measure  # noqa: PLC0415 - takes seconds
+    from dobble.evaluation.evaluate import measure  # noqa: PLC0415 - takes seconds
 
     source = mlflow.client.get_model_version_download_uri(NAME, version.version)
     with TemporaryDirectory() as folder:

@@ -10,7 +10,7 @@ from flow_project import FlowProject, make_project
 from pipelines import ROOT, Pipeline
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from dobble.detector.evaluate import evaluate
+from dobble.evaluation.evaluate import evaluate
 from flows.ui import Addresses, start_ui, stop_ui
 
 pytest_plugins = ["pipeline_fixtures"]

@@ -15,7 +15,7 @@ STAGES = {
     "validate": "dobble.validation.validate",
     "train": "dobble.detector.train",
     "export": "dobble.detector.export",
-    "evaluate": "dobble.detector.evaluate",
+    "evaluate": "dobble.evaluation.evaluate",
 }
 
 

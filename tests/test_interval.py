@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dobble.detector.outcomes import Outcomes
+from dobble.evaluation.outcomes import Outcomes
 from dobble.interval import lead_interval
 
 

@@ -8,8 +8,8 @@ import pytest
 from tracked_project import Project
 
 from dobble.data.voc import read_image_set, write_lines
-from dobble.detector.evaluate import measure
-from dobble.detector.outcomes import Outcomes
+from dobble.evaluation.evaluate import measure
+from dobble.evaluation.outcomes import Outcomes
 from dobble.params import RegistryParams, load_params
 from dobble.promotion import Decision, Measured, decide, promote_by_rule
 from dobble.registry import promote, register, rollback, versions

@@ -13,7 +13,7 @@ from pipelines import Pipeline
 from s3_server import s3_server
 from tracked_project import PASSED, RULE, Project
 
-from dobble.detector.evaluate import evaluate
+from dobble.evaluation.evaluate import evaluate
 
 pytest_plugins = ["pipeline_fixtures"]
 

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dobble.detector.dataset import read_photo
-from dobble.detector.reliability import calibration_error
-from dobble.detector.report import Metric, Picture, Report, Section, write_report
 from dobble.errors import OutputError
 from dobble.evaluation.exam import TABLES, Answer, Mark, Result, TableSeen, wilson
+from dobble.evaluation.reliability import calibration_error
+from dobble.evaluation.report import Metric, Picture, Report, Section, write_report
 from dobble.files import replaced_file, replaced_folder
 from jetson.draw import draw_match, draw_table
 

@@ -6,8 +6,9 @@ import pytest
 
 from dobble.detector.game_accuracy import Answers, Game
 from dobble.detector.metrics import Agreement, AveragePrecision
-from dobble.detector.reliability import measure_reliability
-from dobble.detector.report import (
+from dobble.errors import PhotoError
+from dobble.evaluation.reliability import measure_reliability
+from dobble.evaluation.report import (
     Metric,
     Picture,
     Report,
@@ -16,7 +17,6 @@ from dobble.detector.report import (
     describe_reliability,
     write_report,
 )
-from dobble.errors import PhotoError
 
 
 def picture(path, noise=False, side=16):

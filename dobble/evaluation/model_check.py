@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from dobble.detector.dataset import LabelledPhoto, read_photo
 from dobble.detector.predict import LOWEST_SCORE
-from dobble.detector.report import Section
-from dobble.detector.showcase import Judged
+from dobble.evaluation.report import Section
+from dobble.evaluation.showcase import Judged
 from dobble.params import EvaluateParams
 from dobble.validation.deepchecks_suite import Outcome, Sample, model_suite
 from jetson.bundle import Bundle

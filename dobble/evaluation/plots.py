@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from dobble.detector.metrics import AveragePrecision, match_boxes
-from dobble.detector.reliability import Reliability
-from dobble.detector.showcase import Judged
+from dobble.evaluation.reliability import Reliability
+from dobble.evaluation.showcase import Judged
 from jetson.bundle import Bundle
 
 MISSED, NOTHING = "missed", "nothing there"

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dobble.detector.outcomes import Outcomes, read_outcomes, write_outcomes
 from dobble.errors import MissingInputError
+from dobble.evaluation.outcomes import Outcomes, read_outcomes, write_outcomes
 
 OUTCOMES = Outcomes(
     photos=("deck08_card00", "deck08, card 01", "deck09_card00"),

@@ -11,9 +11,9 @@ import pytest
 from pipelines import SYMBOLS, Pipeline, files_of, full_disk, write_known_cards
 
 from dobble.data.voc import read_annotation, read_image_set, write_lines
-from dobble.detector.evaluate import EvaluateSummary, evaluate
-from dobble.detector.outcomes import read_outcomes
 from dobble.errors import AnnotationError, CheckpointError, DobbleError, MissingInputError, OutputError
+from dobble.evaluation.evaluate import EvaluateSummary, evaluate
+from dobble.evaluation.outcomes import read_outcomes
 from jetson.errors import BundleError, JetsonError
 
 pytest_plugins = ["pipeline_fixtures"]

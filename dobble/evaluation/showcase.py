@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dobble.detector import figures
 from dobble.detector.dataset import LabelledPhoto, read_photo
 from dobble.detector.metrics import AveragePrecision, Truth, confusion_matrix, photo_quality
-from dobble.detector.reliability import Reliability
-from dobble.detector.report import Picture, Section
+from dobble.evaluation import figures
+from dobble.evaluation.reliability import Reliability
+from dobble.evaluation.report import Picture, Section
 from jetson.bundle import Bundle
 from jetson.detect import CardReading, Detections
 from jetson.draw import draw_match

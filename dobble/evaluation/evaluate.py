@@ -24,13 +24,17 @@ from dobble.detector.metrics import (
     accuracy_and_iou,
     average_precision,
 )
-from dobble.detector.model_check import check_model
 from dobble.detector.network import Deployed
-from dobble.detector.outcomes import Outcomes, write_outcomes
-from dobble.detector.plots import write_plots
 from dobble.detector.predict import LOWEST_SCORE
-from dobble.detector.reliability import Reliability, measure_reliability
-from dobble.detector.report import (
+from dobble.errors import AnnotationError, CheckpointError, MissingInputError
+from dobble.evaluation.answers import read_answers
+from dobble.evaluation.exam import AS_PLAYED, NO_DECK, Result, take_exam
+from dobble.evaluation.exam_page import write_exam
+from dobble.evaluation.model_check import check_model
+from dobble.evaluation.outcomes import Outcomes, write_outcomes
+from dobble.evaluation.plots import write_plots
+from dobble.evaluation.reliability import Reliability, measure_reliability
+from dobble.evaluation.report import (
     Metric,
     Report,
     Section,
@@ -38,7 +42,7 @@ from dobble.detector.report import (
     describe_reliability,
     write_report,
 )
-from dobble.detector.showcase import (
+from dobble.evaluation.showcase import (
     Judged,
     draw_confusions,
     draw_curves,
@@ -47,10 +51,6 @@ from dobble.detector.showcase import (
     draw_reliability,
     draw_symbols,
 )
-from dobble.errors import AnnotationError, CheckpointError, MissingInputError
-from dobble.evaluation.answers import read_answers
-from dobble.evaluation.exam import AS_PLAYED, NO_DECK, Result, take_exam
-from dobble.evaluation.exam_page import write_exam
 from dobble.files import replaced_folder
 from dobble.params import EvaluateParams
 from jetson.bundle import Bundle, load_bundle

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from dobble.detector.game_accuracy import Game
 from dobble.detector.metrics import Agreement, AveragePrecision
-from dobble.detector.reliability import Reliability
 from dobble.errors import PhotoError
+from dobble.evaluation.reliability import Reliability
 from dobble.files import replaced_file
 
 REPORT = "report.html"

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from dobble.detector.metrics import AveragePrecision, Detected, Truth, match_boxes
-from dobble.detector.reliability import BINS, Reliability
+from dobble.evaluation.reliability import BINS, Reliability
 
 INK, FAINT, LINE = "#1f2933", "#6b7785", "#dfe4ea"
 GREEN, RED, AMBER, BLUE, VIOLET = "#15803d", "#d92d20", "#b45309", "#2563eb", "#7c3aed"

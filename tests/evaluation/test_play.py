@@ -11,7 +11,7 @@ from pipelines import SYMBOLS, Pipeline
 
 from dobble.detector.dataset import read_photo
 from dobble.errors import MissingInputError, OutputError, PhotoError
-from dobble.play import play_pictures, write_picture
+from dobble.evaluation.play import play_pictures, write_picture
 from dobble.sample.labelled_photos import render_tables
 from jetson.bundle import load_bundle
 from jetson.cards import find_cards

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dobble.detector.game_accuracy import Answers
-from dobble.detector.reliability import measure_reliability
+from dobble.evaluation.reliability import measure_reliability
 
 
 def answers(probability, truth=None, answered=None):

@@ -4,7 +4,8 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from dobble.detector.figures import (
+from dobble.detector.metrics import AveragePrecision, Truth
+from dobble.evaluation.figures import (
     AMBER,
     BLUE,
     DOTS_PER_INCH,
@@ -18,8 +19,7 @@ from dobble.detector.figures import (
     draw_training,
     save_figure,
 )
-from dobble.detector.metrics import AveragePrecision, Truth
-from dobble.detector.reliability import Reliability
+from dobble.evaluation.reliability import Reliability
 from jetson.detect import Detections
 
 NAMES = ["anchor", "$pi$ $", "<b>"]
