@@ -13,7 +13,7 @@ from dobble.cli_remote import app as remote_app
 from dobble.command_line import run
 from dobble.env import torchrun_place
 from dobble.errors import MissingInputError, OutputError, ParameterError
-from dobble.held_output import held_output
+from dobble.pipeline.output_lock import held_output
 
 DATA, BUILD = Path("data"), Path("build")
 VOC, SPLITS, TRAINED, BUNDLE = BUILD / "voc", BUILD / "splits", BUILD / "train", BUILD / "bundle"

@@ -9,8 +9,8 @@ import typer
 
 from dobble.env import DEBUG, debugging
 from dobble.errors import DobbleError
-from dobble.project_root import enter_project
-from dobble.retries import passes
+from dobble.pipeline.project_root import enter_project
+from dobble.pipeline.retries import passes
 from jetson.errors import JetsonError
 
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from dobble.project_root import find_root
+from dobble.pipeline.project_root import find_root
 from flows.services import running
 
 _ROOT = find_root(Path.cwd()) or Path.cwd()

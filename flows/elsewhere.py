@@ -34,13 +34,13 @@ from dobble.errors import (
     StageTimeoutError,
 )
 from dobble.files import replaced_file
-from dobble.own_code import run_own_code
 from dobble.pinned import DATA, DATA_PIN, outputs
+from dobble.pipeline.lock_entry import take_over
+from dobble.pipeline.own_code import run_own_code
+from dobble.pipeline.revision import PINS, pushed_revision
+from dobble.pipeline.stages import Stage, StageRun, Status, read_stages, read_status, reproduce
 from dobble.remote import pull as pull_pinned
-from dobble.revision import PINS, pushed_revision
 from dobble.stack import current_stack
-from dobble.stages import Stage, StageRun, Status, read_stages, read_status, reproduce
-from dobble.taken_over import take_over
 from flows.stages import CACHED, PATIENT, run_stage
 from flows.transfer import push
 

@@ -3,7 +3,7 @@
 from prefect import State, flow
 from prefect.states import Completed
 
-from dobble.lineage import is_made_of_pinned_data
+from dobble.pipeline.made_of_data import is_made_of_pinned_data
 from flows.data import data
 from flows.sources import PINNED, Source
 from flows.training import training

@@ -11,9 +11,9 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 from prefect.tasks import exponential_backoff
 
+from dobble.pipeline.retries import passes
+from dobble.pipeline.stages import Stage, StageRun, Status, read_status, reproduce
 from dobble.results import HISTORY
-from dobble.retries import passes
-from dobble.stages import Stage, StageRun, Status, read_status, reproduce
 from flows.pages import epochs_shown, show_stages
 
 CACHED = "Cached"

@@ -5,8 +5,8 @@ from typing import Any
 from prefect import State, flow
 
 from dobble.acceptance import read_metrics
+from dobble.pipeline.stages import read_stages
 from dobble.results import RESULT_STAGES
-from dobble.stages import read_stages
 from flows.elsewhere import sent_to
 from flows.model import register, validate_model
 from flows.pages import show_links, show_metrics

@@ -12,7 +12,7 @@ from PIL import Image
 
 from dobble.errors import DvcBusyError, DvcError, MissingInputError, PinnedDataError
 from dobble.pinned import check_pinned, outputs, pin
-from dobble.retries import passes
+from dobble.pipeline.retries import passes
 from dobble.sources.import_export import import_export
 
 PIPELINE = """

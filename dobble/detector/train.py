@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 
-from dobble.code_closure import code_digest
 from dobble.data.voc import read_labels
 from dobble.detector.anchors import fit_anchors
 from dobble.detector.checkpoint import save_checkpoint
@@ -21,6 +20,7 @@ from dobble.detector.training_state import HISTORY, Clock, Epoch, TrainingState,
 from dobble.errors import MissingInputError, TrainingError
 from dobble.files import replaced_folder
 from dobble.params import TrainParams
+from dobble.pipeline.code_closure import code_digest
 
 
 @dataclass(frozen=True)

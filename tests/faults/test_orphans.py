@@ -15,9 +15,9 @@ import pytest
 import yaml
 from pipelines import ROOT, full_disk
 
-import dobble.held_output
+import dobble.pipeline.output_lock
 from dobble.errors import OutputBusyError, OutputError
-from dobble.held_output import held_output
+from dobble.pipeline.output_lock import held_output
 
 MINUTES = 10 * 60
 Squares = tuple[Path, Path]
@@ -32,7 +32,7 @@ STUBBORN = """
 import signal, sys, time
 from pathlib import Path
 from dobble.files import replaced_folder
-from dobble.held_output import held_output
+from dobble.pipeline.output_lock import held_output
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 with held_output(Path("build/train")), replaced_folder(Path("build/train")) as side:
     (side / "checkpoint.pt").write_text("late")
@@ -44,7 +44,7 @@ with held_output(Path("build/train")), replaced_folder(Path("build/train")) as s
 ADOPTED = """
 import atexit, os, time
 from pathlib import Path
-from dobble.held_output import held_output
+from dobble.pipeline.output_lock import held_output
 atexit.register(Path("ended").touch)
 while Path(f"/proc/{os.getppid()}/cmdline").read_bytes() != b"/bin/sh\\0adopts.sh\\0":
     time.sleep(0.05)
@@ -54,7 +54,7 @@ with held_output(Path("build/train")):
 HOLD = """
 from pathlib import Path
 import time
-from dobble.held_output import held_output
+from dobble.pipeline.output_lock import held_output
 with held_output(Path("build/train")):
     print("held", flush=True)
     time.sleep(600)
@@ -172,7 +172,7 @@ def test_output_that_another_command_writes_is_not_written_and_the_holder_is_nam
 ) -> None:
     (tmp_path / "params.yaml").touch()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(dobble.held_output, "_PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(dobble.pipeline.output_lock, "_PATIENCE_SECONDS", 0.0)
     with started(tmp_path, sys.executable, "-c", HOLD) as holder:
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(OutputBusyError) as error, held_output(Path("build/train")):

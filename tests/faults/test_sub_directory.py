@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pipelines import write_params
 
-from dobble.project_root import find_root
+from dobble.pipeline.project_root import find_root
 
 INSTALLED = str(Path(sys.executable).with_name("dobble"))
 

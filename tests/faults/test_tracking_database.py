@@ -8,7 +8,7 @@ from pipelines import full_disk
 
 from dobble.errors import TrackingDatabaseError, TrackingLockedError
 from dobble.mlflow_client import DATABASE, open_mlflow
-from dobble.retries import passes
+from dobble.pipeline.retries import passes
 
 
 @pytest.fixture(autouse=True)

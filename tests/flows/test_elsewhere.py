@@ -21,8 +21,8 @@ from prefect.client.orchestration import get_client
 from s3_server import KEY, REGION, SECRET, s3_server
 
 from dobble.errors import ElsewhereError, FailedElsewhereError, NoWorkerError, RevisionError
+from dobble.pipeline.stages import following, read_stages
 from dobble.stack import use_stack
-from dobble.stages import following, read_stages
 from flows.elsewhere import _last_lines, sent_to
 from flows.stages import run_stages
 from flows.training import training

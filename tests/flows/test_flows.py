@@ -26,7 +26,7 @@ from dobble.errors import (
     StageFailedError,
     TrackingUnreachableError,
 )
-from dobble.lineage import is_made_of_pinned_data
+from dobble.pipeline.made_of_data import is_made_of_pinned_data
 from dobble.published import find_publication
 from dobble.stack import use_stack
 from flows.data import data

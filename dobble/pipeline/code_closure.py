@@ -5,14 +5,14 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 _PACKAGES = ("dobble", "jetson")
 # What these say, check or write down is no part of what is computed; and stages run on ONNX Runtime alone.
 _NEUTRAL = frozenset(
     {
         *("dobble", "dobble.data", "dobble.detector", "jetson"),
-        *("dobble.code_closure", "dobble.env", "dobble.errors", "dobble.files"),
+        *("dobble.pipeline.code_closure", "dobble.env", "dobble.errors", "dobble.files"),
         *("dobble.params", "dobble.processes"),
         *("jetson.arrays", "jetson.children", "jetson.errors", "jetson.home"),
         *("jetson.runners.cuda", "jetson.runners.engine"),

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from dobble.env import CALLED_FROM
-from dobble.own_code import run_own_code
+from dobble.pipeline.own_code import run_own_code
 
 
 def find_root(start: Path) -> Path | None:

@@ -18,9 +18,9 @@ from typing import Any, TextIO
 
 import yaml
 
-from dobble.dead_holders import forget_dead_holders
 from dobble.dvc_command import dvc, held_lock
 from dobble.errors import StageFailedError, StageGraphError, StageTimeoutError, WorkspaceBusyError
+from dobble.pipeline.stale_locks import forget_dead_holders
 from dobble.stack import STATE, environment
 from dobble.watched import OvertimeError, run_watched
 

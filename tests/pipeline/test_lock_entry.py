@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from dobble.errors import DvcBusyError, ElsewhereError, InputsChangedError
-from dobble.stages import Stage, read_stages
-from dobble.taken_over import take_over
+from dobble.pipeline.lock_entry import take_over
+from dobble.pipeline.stages import Stage, read_stages
 
 STAGES = """
 stages:

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dobble import code_closure
-from dobble.code_closure import code_digest
+from dobble.pipeline import code_closure
+from dobble.pipeline.code_closure import code_digest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 STAGES = {
     "convert": "dobble.data.convert",
     "split": "dobble.data.split",

@@ -14,10 +14,10 @@ import psutil
 import pytest
 from dvc.lock import make_lock
 
-from dobble.dead_holders import forget_dead_holders
 from dobble.errors import StageFailedError, StageGraphError, StageTimeoutError, WorkspaceBusyError
-from dobble.retries import passes
-from dobble.stages import Stage, StageRun, following, read_stages, read_status, reproduce
+from dobble.pipeline.retries import passes
+from dobble.pipeline.stages import Stage, StageRun, following, read_stages, read_status, reproduce
+from dobble.pipeline.stale_locks import forget_dead_holders
 
 TOY = """
 stages:
@@ -40,7 +40,7 @@ SLOW = "echo $$ > pid\necho waiting\nsleep 600\n"
 
 RUN = """
 import sys
-from dobble.stages import read_stages, reproduce
+from dobble.pipeline.stages import read_stages, reproduce
 stage = {stage.name: stage for stage in read_stages()}[sys.argv[1]]
 print(reproduce(stage, tell=lambda line: print(line, flush=True)))
 """

@@ -11,8 +11,8 @@ from pathlib import Path
 from dobble.env import torchrun_place
 from dobble.errors import OutputBusyError
 from dobble.files import named_write_errors
+from dobble.pipeline.project_root import find_root
 from dobble.processes import end_with_dvc
-from dobble.project_root import find_root
 
 LOCKS = Path(".dobble/locks")
 _PATIENCE_SECONDS, _TICK_SECONDS = 15.0, 0.2

@@ -8,7 +8,7 @@ import yaml
 
 from dobble.dvc_command import run_dvc
 from dobble.errors import DvcBusyError, ElsewhereError, InputsChangedError
-from dobble.stages import Stage
+from dobble.pipeline.stages import Stage
 
 _LOCK = "dvc.lock"
 

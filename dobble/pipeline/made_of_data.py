@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from dobble.pinned import DATA, outputs
+from dobble.pipeline.stages import read_stages
 from dobble.results import LOCK, read_yaml
-from dobble.stages import read_stages
 
 
 def is_made_of_pinned_data(root: Path = Path()) -> bool:
