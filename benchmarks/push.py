@@ -104,7 +104,9 @@ def use_bucket(project: Path, endpoint: str, bucket: str) -> None:
     """Point the project at another bucket."""
     stack = project / "stack.yaml"
     stack.write_text(f"remote: {{url: 's3://{bucket}/dvc', endpointurl: '{endpoint}', region: us-east-1}}\n")
-    run([sys.executable, "-c", "from dobble.stack import use_stack; use_stack('stack.yaml')"], project)
+    run(
+        [sys.executable, "-c", "from dobble.storage.stack import use_stack; use_stack('stack.yaml')"], project
+    )
 
 
 def rclone_copy(running: Any, source: Path, bucket: str) -> list[str]:

@@ -16,7 +16,7 @@ app.add_typer(stack_app, name="stack", rich_help_panel=REMOTE)
 @stack_app.command("use")
 def stack_use(choice: Annotated[str, typer.Argument(help="local, s3, or the path of a stack file.")]) -> None:
     """Point DVC and .dobble/stack.env at a stack."""
-    from dobble.stack import ENVIRONMENT, use_stack
+    from dobble.storage.stack import ENVIRONMENT, use_stack
 
     used = use_stack(choice)
     print(f"stack {choice}: data and results in {used.stack.remote.url}; shell settings in {ENVIRONMENT}")
@@ -25,7 +25,7 @@ def stack_use(choice: Annotated[str, typer.Argument(help="local, s3, or the path
 @stack_app.command("show")
 def stack_show() -> None:
     """Say which stack is in use."""
-    from dobble.stack import current_stack
+    from dobble.storage.stack import current_stack
 
     used = current_stack()
     if used is None:
@@ -43,7 +43,7 @@ def push(
     stall_seconds: Annotated[float, typer.Option(help="How long nothing may move.", min=1)] = 30.0,
 ) -> None:
     """Send pinned data, results and the run cache; mend what is missing there."""
-    from dobble.remote import push as run
+    from dobble.storage.remote import push as run
 
     done = run(sample=_sample(sample), stall_seconds=stall_seconds)
     print(done.describe())
@@ -55,7 +55,7 @@ def pull(
     stall_seconds: Annotated[float, typer.Option(help="How long nothing may move.", min=1)] = 30.0,
 ) -> None:
     """Fetch pinned data, results and the run cache."""
-    from dobble.remote import pull as run
+    from dobble.storage.remote import pull as run
 
     echo = sys.stderr.write if sys.stderr.isatty() else None
     print(f"{run(stall_seconds=stall_seconds, echo=echo)}: all that is pinned is here")
@@ -68,7 +68,7 @@ def verify(
     stall_seconds: Annotated[float, typer.Option(help="How long nothing may move.", min=1)] = 30.0,
 ) -> None:
     """Check object by object what the remote really holds."""
-    from dobble.remote import verify as run
+    from dobble.storage.remote import verify as run
 
     done = run(sample=_sample(sample), stall_seconds=stall_seconds)
     for finding in done.findings:
@@ -83,13 +83,13 @@ def pin(
     check: Annotated[bool, typer.Option("--check", help="Only compare; fail if data/ differs.")] = False,
 ) -> None:
     """Pin data/ as it is now in data.dvc."""
-    from dobble import pinned
+    from dobble.storage import pins
 
     if check:
-        pinned.check_pinned()
+        pins.check_pinned()
         return
-    done = pinned.pin()
-    print(f"{pinned.DATA_PIN}: {done.path} is pinned as {done.name}, {(done.size or 0) / 1e6:.1f} MB")
+    done = pins.pin()
+    print(f"{pins.DATA_PIN}: {done.path} is pinned as {done.name}, {(done.size or 0) / 1e6:.1f} MB")
 
 
 def _sample(given: str) -> int | None:

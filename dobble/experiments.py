@@ -8,11 +8,9 @@ from typing import Any
 
 import yaml
 
-from dobble.dvc_command import run_dvc
 from dobble.errors import MissingInputError
 from dobble.live_run import create_run
 from dobble.mlflow_client import Mlflow, alone, open_mlflow
-from dobble.pinned import members
 from dobble.results import (
     HISTORY,
     LOCK,
@@ -26,7 +24,9 @@ from dobble.results import (
     parse_history,
     result_id,
 )
-from dobble.storage import cache_folder
+from dobble.storage.dvc_command import run_dvc
+from dobble.storage.pins import members
+from dobble.storage.places import cache_folder
 from dobble.tracking import EXPERIMENT_TAG, RunReference, find_result, log_result
 
 

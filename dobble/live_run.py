@@ -27,8 +27,8 @@ from dobble.results import (
     read_yaml,
     training_key,
 )
-from dobble.stack import STATE
-from dobble.storage import file_md5
+from dobble.storage.places import file_md5
+from dobble.storage.stack import STATE
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -23,7 +23,7 @@ from dobble.errors import (
     TrackingUnreachableError,
 )
 from dobble.moved_project import mend_moved
-from dobble.stack import STATE
+from dobble.storage.stack import STATE
 from dobble.tracking_database import database_error
 
 if TYPE_CHECKING:

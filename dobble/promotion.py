@@ -20,7 +20,7 @@ from dobble.registry import (
     promote,
 )
 from dobble.remeasure import Measured, measured
-from dobble.stack import STATE
+from dobble.storage.stack import STATE
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion

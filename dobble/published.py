@@ -11,7 +11,7 @@ from dobble.mlflow_client import without_password
 from dobble.params import load_params
 from dobble.registry import is_registered
 from dobble.results import LOCK, PARAMS, read_yaml
-from dobble.stack import STATE
+from dobble.storage.stack import STATE
 
 RECORD = STATE / "published.json"
 

@@ -13,8 +13,8 @@ import yaml
 
 from dobble.data.voc import read_image_set
 from dobble.errors import MissingInputError, StaleResultError
-from dobble.pinned import listing_name
-from dobble.storage import file_md5
+from dobble.storage.pins import listing_name
+from dobble.storage.places import file_md5
 
 LOCK, PARAMS = "dvc.lock", "params.yaml"
 HISTORY, METRICS = "build/train/history.csv", "build/evaluation/metrics.json"

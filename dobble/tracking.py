@@ -30,7 +30,7 @@ from dobble.results import (
     locked_training_key,
     read_result,
 )
-from dobble.storage import file_md5
+from dobble.storage.places import file_md5
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

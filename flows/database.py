@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dobble.errors import ServiceError
 from dobble.files import replaced_file
-from dobble.stack import STATE
+from dobble.storage.stack import STATE
 
 HOME = STATE / "prefect"
 _ELSEWHERE = ("PREFECT_API_DATABASE_CONNECTION_URL", "PREFECT_SERVER_DATABASE_CONNECTION_URL")

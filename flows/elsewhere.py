@@ -34,13 +34,13 @@ from dobble.errors import (
     StageTimeoutError,
 )
 from dobble.files import replaced_file
-from dobble.pinned import DATA, DATA_PIN, outputs
 from dobble.pipeline.lock_entry import take_over
 from dobble.pipeline.own_code import run_own_code
 from dobble.pipeline.revision import PINS, pushed_revision
 from dobble.pipeline.stages import Stage, StageRun, Status, read_stages, read_status, reproduce
-from dobble.remote import pull as pull_pinned
-from dobble.stack import current_stack
+from dobble.storage.pins import DATA, DATA_PIN, outputs
+from dobble.storage.remote import pull as pull_pinned
+from dobble.storage.stack import current_stack
 from flows.stages import CACHED, PATIENT, run_stage
 from flows.transfer import push
 

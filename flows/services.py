@@ -15,7 +15,7 @@ import psutil  # type: ignore[import-untyped]
 
 from dobble.errors import ServiceError
 from dobble.files import replaced_file
-from dobble.stack import STATE
+from dobble.storage.stack import STATE
 
 FOLDER = STATE / "ui"
 PATIENCE_SECONDS = 600.0  # a slow machine needs minutes for a start

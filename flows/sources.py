@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from prefect import get_run_logger, task
 from pydantic import BaseModel, ConfigDict, Field
 
-from dobble.pinned import DATA, DATA_PIN, outputs
-from dobble.pinned import pin as pin_data
+from dobble.storage.pins import DATA, DATA_PIN, outputs
+from dobble.storage.pins import pin as pin_data
 from flows.stages import PATIENT
 
 

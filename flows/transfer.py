@@ -7,9 +7,9 @@ from prefect import State, get_run_logger, task
 from prefect.states import Completed
 
 from dobble.errors import RemoteError
-from dobble.pinned import DATA, check_pinned, outputs
-from dobble.remote import pull as pull_pinned
-from dobble.remote import push as push_pinned
+from dobble.storage.pins import DATA, check_pinned, outputs
+from dobble.storage.remote import pull as pull_pinned
+from dobble.storage.remote import push as push_pinned
 from flows.stages import CACHED, PATIENT
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from s3_server import REGION
 
-from dobble.stack import use_stack
+from dobble.storage.stack import use_stack
 
 STAGE = """
 stages:

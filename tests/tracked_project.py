@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from dobble.pinned import listing_name
-from dobble.storage import file_md5
+from dobble.storage.pins import listing_name
+from dobble.storage.places import file_md5
 
 RULE = {"metric": "mAP", "margin": 0.05, "minimum": 0.2}
 PASSED = {"passed": True, "photos": 28}

@@ -6,9 +6,9 @@ from typing import Any
 
 import yaml
 
-from dobble.dvc_command import run_dvc
 from dobble.errors import DvcBusyError, ElsewhereError, InputsChangedError
 from dobble.pipeline.stages import Stage
+from dobble.storage.dvc_command import run_dvc
 
 _LOCK = "dvc.lock"
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from dobble.pinned import DATA, outputs
 from dobble.pipeline.stages import read_stages
 from dobble.results import LOCK, read_yaml
+from dobble.storage.pins import DATA, outputs
 
 
 def is_made_of_pinned_data(root: Path = Path()) -> bool:

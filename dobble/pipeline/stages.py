@@ -18,11 +18,11 @@ from typing import Any, TextIO
 
 import yaml
 
-from dobble.dvc_command import dvc, held_lock
 from dobble.errors import StageFailedError, StageGraphError, StageTimeoutError, WorkspaceBusyError
 from dobble.pipeline.stale_locks import forget_dead_holders
-from dobble.stack import STATE, environment
-from dobble.watched import OvertimeError, run_watched
+from dobble.storage.dvc_command import dvc, held_lock
+from dobble.storage.stack import STATE, environment
+from dobble.storage.supervised_command import OvertimeError, run_watched
 
 LOCK = STATE / "workspace.lock"
 DEFAULT_MINUTES = 720.0

@@ -8,7 +8,7 @@ from pathlib import Path
 from dobble.data.export_rows import read_rows
 from dobble.errors import ExportError, MissingInputError, OutputError, PinnedDataError, ReplaceDataError
 from dobble.files import replaced_folder
-from dobble.pinned import DATA, DATA_PIN, check_pinned
+from dobble.storage.pins import DATA, DATA_PIN, check_pinned
 
 _REPLACE = "give --replace (in a flow: replace of its source)"
 _KEEP = f"keep them by `dobble pin` and a commit of {DATA_PIN}, or {_REPLACE}"

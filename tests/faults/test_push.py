@@ -17,13 +17,13 @@ from mlflow_server import Line
 from s3_server import KEY, SECRET, S3Server, s3_server
 
 from dobble.errors import NoStorageError, NotKeptError
-from dobble.remote import pull, push, verify
-from dobble.stack import use_stack
+from dobble.storage.remote import pull, push, verify
+from dobble.storage.stack import use_stack
 
 PHOTOS = 20
 LISTING = b'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"></ListBucketResult>'
 LOGIN = b"<html><body><h1>Welcome to our network</h1></body></html>"
-PUSH = "from dobble.remote import push; print(push().objects)"
+PUSH = "from dobble.storage.remote import push; print(push().objects)"
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -22,7 +22,7 @@ from s3_server import KEY, REGION, SECRET, s3_server
 
 from dobble.errors import ElsewhereError, FailedElsewhereError, NoWorkerError, RevisionError
 from dobble.pipeline.stages import following, read_stages
-from dobble.stack import use_stack
+from dobble.storage.stack import use_stack
 from flows.elsewhere import _last_lines, sent_to
 from flows.stages import run_stages
 from flows.training import training

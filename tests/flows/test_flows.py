@@ -28,7 +28,7 @@ from dobble.errors import (
 )
 from dobble.pipeline.made_of_data import is_made_of_pinned_data
 from dobble.published import find_publication
-from dobble.stack import use_stack
+from dobble.storage.stack import use_stack
 from flows.data import data
 from flows.nightly import nightly
 from flows.services import running

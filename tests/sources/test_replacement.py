@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from dobble.errors import OutputError, ReplaceDataError
-from dobble.pinned import pin
 from dobble.sources.replacement import replaced_data
+from dobble.storage.pins import pin
 
 OWN, OTHER = "own", "another"
 

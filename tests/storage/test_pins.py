@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from dobble.errors import DvcBusyError, DvcError, MissingInputError, PinnedDataError
-from dobble.pinned import check_pinned, outputs, pin
 from dobble.pipeline.retries import passes
 from dobble.sources.import_export import import_export
+from dobble.storage.pins import check_pinned, outputs, pin
 
 PIPELINE = """
 stages:

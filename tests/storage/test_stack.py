@@ -7,9 +7,9 @@ from configobj import ConfigObj
 from dvc.config import Config
 
 from dobble.errors import StackError
-from dobble.stack import current_stack, environment, load_stack, use_stack
+from dobble.storage.stack import current_stack, environment, load_stack, use_stack
 
-STACKS = Path(__file__).parents[1] / "stacks"
+STACKS = Path(__file__).parents[2] / "stacks"
 S3 = """
 remote:
   url: s3://deck-bucket/dobble

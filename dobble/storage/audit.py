@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dobble.pinned import Output, members
-from dobble.storage import Storage, file_md5
-from dobble.workers import for_each
+from dobble.storage.parallel import for_each
+from dobble.storage.pins import Output, members
+from dobble.storage.places import Storage, file_md5
 
 FILES = "files/md5"
 _WORKERS = 8

@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from dobble.dvc_command import run_dvc
 from dobble.errors import MissingInputError, PinnedDataError, RemoteError
-from dobble.storage import cache_folder, file_md5
+from dobble.storage.dvc_command import run_dvc
+from dobble.storage.places import cache_folder, file_md5
 
 DATA, DATA_PIN = "data", "data.dvc"
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from dobble.dvc_command import dvc, dvc_failure
 from dobble.errors import NotKeptError, RemoteStalledError
-from dobble.inventory import key_of, md5_of
-from dobble.stack import environment
-from dobble.storage import Remote, file_md5
-from dobble.watched import Finished, StalledError, run_watched
+from dobble.storage.audit import key_of, md5_of
+from dobble.storage.dvc_command import dvc, dvc_failure
+from dobble.storage.places import Remote, file_md5
+from dobble.storage.stack import environment
+from dobble.storage.supervised_command import Finished, StalledError, run_watched
 
 _PAUSES = (1.0, 4.0)
 _PASSES = re.compile(

@@ -22,11 +22,11 @@ from dobble.errors import (
     RemoteStalledError,
     RemoteUnreachableError,
 )
-from dobble.inventory import key_of
-from dobble.pinned import outputs
-from dobble.remote import pull, push, verify
-from dobble.s3 import S3Bucket, S3Settings
-from dobble.stack import use_stack
+from dobble.storage.audit import key_of
+from dobble.storage.pins import outputs
+from dobble.storage.remote import pull, push, verify
+from dobble.storage.s3 import S3Bucket, S3Settings
+from dobble.storage.stack import use_stack
 
 PHOTOS = 12
 BUCKETS = tuple(f"bucket-{letter}" for letter in "abcdefghijklm")
@@ -309,7 +309,7 @@ def test_folder_serves_as_a_remote_too(project: Path) -> None:
 def test_each_failure_of_the_remote_is_one_line_with_its_cure(
     verb, broken: str, error: type[DobbleError], message: str, project: Path, server: S3Server, monkeypatch
 ) -> None:
-    monkeypatch.setattr("dobble.s3._PAUSES", (0.01, 0.01))
+    monkeypatch.setattr("dobble.storage.s3._PAUSES", (0.01, 0.01))
     endpoint, name = server.endpoint, "bucket-a"
     with socket.create_server(("127.0.0.1", 0)) as silent:
         if broken == "key":
@@ -337,7 +337,7 @@ def test_dvc_that_says_nothing_for_too_long_is_ended(
 ) -> None:
     use(project, server.endpoint, bucket)
     push(project)
-    monkeypatch.setattr("dobble.dvc_transfer._PAUSES", (0.01,))
+    monkeypatch.setattr("dobble.storage.dvc_transfer._PAUSES", (0.01,))
     with pytest.raises(RemoteStalledError, match=r"nothing moved for 0\.4 s"):
         # DVC is silent for longer than that while it starts.
         pull(project, stall_seconds=0.4)

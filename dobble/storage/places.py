@@ -177,7 +177,7 @@ def _open(settings: dict[str, Any], stall_seconds: float) -> Storage | None:
         return Folder(Path(url)) if set(given) <= {"url"} else None
     if not url.startswith("s3://") or not set(given) <= set(_S3_KEYS) or settings.get("use_ssl") is False:
         return None
-    from dobble.s3 import S3Bucket, S3Settings  # noqa: PLC0415
+    from dobble.storage.s3 import S3Bucket, S3Settings  # noqa: PLC0415
 
     values = {_S3_KEYS[key]: value for key, value in given.items() if key != "url"}
     if settings.get("ssl_verify") is False:

@@ -11,8 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from dobble.errors import RemoteAccessError, RemoteError, RemoteUnreachableError
-from dobble.s3 import S3Bucket, S3Settings
-from dobble.storage import Stored
+from dobble.storage.places import Stored
+from dobble.storage.s3 import S3Bucket, S3Settings
 
 NAMESPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 Answer = tuple[int, dict[str, str], bytes]
@@ -20,7 +20,7 @@ Answer = tuple[int, dict[str, str], bytes]
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dobble.s3._PAUSES", (0.01, 0.01))
+    monkeypatch.setattr("dobble.storage.s3._PAUSES", (0.01, 0.01))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dobble.watched import StalledError, run_watched
+from dobble.storage.supervised_command import StalledError, run_watched
 
 WITH_CHILD = """
 import pathlib, subprocess, sys, time
@@ -71,7 +71,7 @@ def test_bar_that_is_only_redrawn_is_no_progress() -> None:
 
 def test_interrupt_ends_everything_that_the_command_started(tmp_path: Path) -> None:
     code = (
-        "import os\nfrom dobble.watched import run_watched\n"
+        "import os\nfrom dobble.storage.supervised_command import run_watched\n"
         f"run_watched([{sys.executable!r}, '-c', {WITH_CHILD!r}], os.environ, 600)"
     )
     process = subprocess.Popen(python(code), cwd=tmp_path, stderr=subprocess.DEVNULL)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dobble.errors import DvcBusyError, DvcError
-from dobble.stack import environment
+from dobble.storage.stack import environment
 
 _HELD = re.compile(r"is busy, it is being blocked by|Unable to acquire lock")
 

@@ -43,7 +43,7 @@ from dobble.errors import (
     RemoteStalledError,
     RemoteUnreachableError,
 )
-from dobble.storage import Stored
+from dobble.storage.places import Stored
 
 CONNECTIONS = 16
 _CHUNK, _SHOWN = 1 << 20, 38
