@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dobble.errors import MissingInputError, ModelRejectedError
 from dobble.params import AcceptParams
-from dobble.results import METRICS, numbers
+from dobble.tracking.finished_result import METRICS, numbers
 
 
 def read_metrics(root: Path = Path()) -> dict[str, float]:

@@ -22,7 +22,7 @@ def log(
 ) -> None:
     """Log what lies in build/, also later; a result that is logged stays the run that it is."""
     if experiments:
-        from dobble.experiments import log_experiments
+        from dobble.tracking.experiments import log_experiments
 
         done = log_experiments()
         for run in done:
@@ -30,7 +30,7 @@ def log(
         if not done:
             print("no experiment has come to a result; `dvc exp run` makes one")
         return
-    from dobble.tracking import log_run
+    from dobble.tracking.runs import log_run
 
     run = log_run()
     print(f"run {run.name}: {run.url or run.run_id}")

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dobble.errors import RunNotFoundError, VersionError
-from dobble.mlflow_client import Mlflow, open_mlflow
 from dobble.registry import CANDIDATE, CHAMPION, NAME, aliases, find_version, run_of
-from dobble.tracking import EXPERIMENT_TAG
+from dobble.tracking.mlflow_client import Mlflow, open_mlflow
+from dobble.tracking.runs import EXPERIMENT_TAG
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 
 from dobble.files import replaced_file
 from dobble.interval import Interval, lead_interval
-from dobble.mlflow_client import Mlflow, alone, open_mlflow
 from dobble.params import RegistryParams, load_params
 from dobble.registry import (
     NAME,
@@ -21,6 +20,7 @@ from dobble.registry import (
 )
 from dobble.remeasure import Measured, measured
 from dobble.storage.stack import STATE
+from dobble.tracking.mlflow_client import Mlflow, alone, open_mlflow
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion

@@ -8,8 +8,8 @@ from dobble.params import load_params
 from dobble.promotion import promote_by_rule
 from dobble.published import Publication, publication_key, record_publication
 from dobble.registry import register
-from dobble.results import PARAMS
-from dobble.tracking import log_run
+from dobble.tracking.finished_result import PARAMS
+from dobble.tracking.runs import log_run
 
 
 def publish(

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from dobble.env import experiment_name, tracking_address
 from dobble.files import replaced_file
-from dobble.mlflow_client import without_password
 from dobble.params import load_params
 from dobble.registry import is_registered
-from dobble.results import LOCK, PARAMS, read_yaml
 from dobble.storage.stack import STATE
+from dobble.tracking.finished_result import LOCK, PARAMS, read_yaml
+from dobble.tracking.mlflow_client import without_password
 
 RECORD = STATE / "published.json"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from dobble.errors import VersionError
-from dobble.mlflow_client import Mlflow, alone, already_exists, open_mlflow
-from dobble.results import BUNDLE, MEASURED_TAG, validation_tags
-from dobble.tracking import RunReference
+from dobble.tracking.finished_result import BUNDLE, MEASURED_TAG, validation_tags
+from dobble.tracking.mlflow_client import Mlflow, alone, already_exists, open_mlflow
+from dobble.tracking.runs import RunReference
 from jetson.bundle import load_bundle
 
 if TYPE_CHECKING:

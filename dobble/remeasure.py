@@ -8,10 +8,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from dobble.errors import AnnotationError, MissingInputError
-from dobble.mlflow_client import Mlflow
 from dobble.params import Params
 from dobble.registry import NAME, run_of, test_metrics
-from dobble.results import MEASURED_TAG, OUTCOMES, measured_on, numbers
+from dobble.tracking.finished_result import MEASURED_TAG, OUTCOMES, measured_on, numbers
+from dobble.tracking.mlflow_client import Mlflow
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion

@@ -5,8 +5,8 @@ from itertools import chain
 from prefect import flow
 
 from dobble.pipeline.stages import following, read_stages
-from dobble.results import RESULT_STAGES
 from dobble.storage.pins import DATA
+from dobble.tracking.finished_result import RESULT_STAGES
 from flows.sources import PINNED, Pinned, Source, fetch, pin
 from flows.stages import run_stages
 from flows.transfer import compare_with_pin, pull, push

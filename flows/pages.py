@@ -14,10 +14,10 @@ from prefect.artifacts import (
 from prefect.runtime import flow_run
 
 from dobble.acceptance import read_metrics
-from dobble.live_run import open_live_run, watch_epochs
 from dobble.params import load_params
 from dobble.published import Publication
-from dobble.results import EpochMetrics
+from dobble.tracking.finished_result import EpochMetrics
+from dobble.tracking.running_training import open_live_run, watch_epochs
 
 if TYPE_CHECKING:
     from uuid import UUID

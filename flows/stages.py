@@ -13,7 +13,7 @@ from prefect.tasks import exponential_backoff
 
 from dobble.pipeline.retries import passes
 from dobble.pipeline.stages import Stage, StageRun, Status, read_status, reproduce
-from dobble.results import HISTORY
+from dobble.tracking.finished_result import HISTORY
 from flows.pages import epochs_shown, show_stages
 
 CACHED = "Cached"

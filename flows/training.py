@@ -6,7 +6,7 @@ from prefect import State, flow
 
 from dobble.acceptance import read_metrics
 from dobble.pipeline.stages import read_stages
-from dobble.results import RESULT_STAGES
+from dobble.tracking.finished_result import RESULT_STAGES
 from flows.elsewhere import sent_to
 from flows.model import register, validate_model
 from flows.pages import show_links, show_metrics

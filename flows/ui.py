@@ -9,7 +9,7 @@ from typing import Any
 
 from dobble.env import tracking_address
 from dobble.errors import ServiceError
-from dobble.mlflow_client import ARTIFACTS, DATABASE, open_mlflow
+from dobble.tracking.mlflow_client import ARTIFACTS, DATABASE, open_mlflow
 from flows.api import ask
 from flows.database import own_database, prepare_database
 from flows.history import forget_old_runs

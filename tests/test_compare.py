@@ -15,10 +15,10 @@ from tracked_project import Project
 from dobble.cli import main
 from dobble.compare import compare
 from dobble.errors import RunNotFoundError, VersionError
-from dobble.experiments import log_experiments
-from dobble.mlflow_client import open_mlflow
 from dobble.registry import register
-from dobble.tracking import RunReference, log_run
+from dobble.tracking.experiments import log_experiments
+from dobble.tracking.mlflow_client import open_mlflow
+from dobble.tracking.runs import RunReference, log_run
 
 pytest_plugins = ["tracked_fixtures"]
 

@@ -15,7 +15,7 @@ from pipelines import ROOT
 from tracked_project import Project
 
 from dobble.registry import promote, register
-from dobble.tracking import log_run
+from dobble.tracking.runs import log_run
 from jetson.bundle import load_bundle
 from jetson.choice import read_choice
 

@@ -9,7 +9,7 @@ from pipelines import files_of
 from tracked_project import Project
 
 from dobble.registry import promote, register
-from dobble.tracking import log_run
+from dobble.tracking.runs import log_run
 from jetson import sources
 from jetson.__main__ import main
 from jetson.bundle import load_bundle

@@ -13,7 +13,7 @@ from dobble.evaluation.outcomes import Outcomes
 from dobble.params import RegistryParams, load_params
 from dobble.promotion import Decision, Measured, decide, promote_by_rule
 from dobble.registry import promote, register, rollback, versions
-from dobble.tracking import log_run
+from dobble.tracking.runs import log_run
 
 pytest_plugins = ["tracked_fixtures"]
 

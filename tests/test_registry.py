@@ -13,9 +13,9 @@ from pipelines import files_of
 from tracked_project import Project
 
 from dobble.errors import TrackingUnreachableError, VersionError
-from dobble.mlflow_client import Mlflow, open_mlflow
 from dobble.registry import Succession, promote, register, rollback, versions
-from dobble.tracking import log_run
+from dobble.tracking.mlflow_client import Mlflow, open_mlflow
+from dobble.tracking.runs import log_run
 from jetson.bundle import load_bundle
 
 pytest_plugins = ["tracked_fixtures"]

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from dobble.pipeline.stages import read_stages
-from dobble.results import LOCK, read_yaml
 from dobble.storage.pins import DATA, outputs
+from dobble.tracking.finished_result import LOCK, read_yaml
 
 
 def is_made_of_pinned_data(root: Path = Path()) -> bool:

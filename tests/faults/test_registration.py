@@ -15,7 +15,7 @@ from dobble import registry
 from dobble.publish import publish
 from dobble.published import find_publication
 from dobble.registry import RegisteredVersion, register, versions
-from dobble.tracking import log_run
+from dobble.tracking.runs import log_run
 
 pytest_plugins = ["tracked_fixtures"]
 

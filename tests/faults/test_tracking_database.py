@@ -7,8 +7,8 @@ import pytest
 from pipelines import full_disk
 
 from dobble.errors import TrackingDatabaseError, TrackingLockedError
-from dobble.mlflow_client import DATABASE, open_mlflow
 from dobble.pipeline.retries import passes
+from dobble.tracking.mlflow_client import DATABASE, open_mlflow
 
 
 @pytest.fixture(autouse=True)

@@ -19,8 +19,8 @@ from dobble.errors import (
     TrackingError,
     TrackingUnreachableError,
 )
-from dobble.mlflow_client import Mlflow, open_mlflow
-from dobble.tracking import log_run
+from dobble.tracking.mlflow_client import Mlflow, open_mlflow
+from dobble.tracking.runs import log_run
 
 pytest_plugins = ["tracked_fixtures"]
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from dobble.mlflow_client import ARTIFACTS, DATABASE, open_mlflow
+from dobble.tracking.mlflow_client import ARTIFACTS, DATABASE, open_mlflow
 from flows.services import running, start, stop
 
 # In a process of its own: MLflow keeps in memory where a run's artifacts are.
 RECORD = """
 from pathlib import Path
-from dobble.mlflow_client import open_mlflow
+from dobble.tracking.mlflow_client import open_mlflow
 with open_mlflow(Path()) as mlflow:
     run = mlflow.client.create_run(mlflow.experiment_id)
     mlflow.client.log_text(run.info.run_id, "of the first", "note.txt")

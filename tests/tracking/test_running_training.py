@@ -15,12 +15,12 @@ from tracked_project import Project
 from dobble.compare import compare
 from dobble.detector.train import train
 from dobble.errors import TrackingUnreachableError
-from dobble.live_run import EpochMetrics, open_live_run, watch_epochs
-from dobble.mlflow_client import Mlflow, open_mlflow
 from dobble.params import TrainParams
 from dobble.registry import register
-from dobble.results import read_history
-from dobble.tracking import log_run
+from dobble.tracking.finished_result import read_history
+from dobble.tracking.mlflow_client import Mlflow, open_mlflow
+from dobble.tracking.running_training import EpochMetrics, open_live_run, watch_epochs
+from dobble.tracking.runs import log_run
 
 pytest_plugins = ["tracked_fixtures"]
 
@@ -40,7 +40,7 @@ def epochs(project: Project) -> list[EpochMetrics]:
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a slow server take the last epochs before the block is left."""
-    monkeypatch.setattr("dobble.live_run._FAREWELL_SECONDS", 300.0)
+    monkeypatch.setattr("dobble.tracking.running_training._FAREWELL_SECONDS", 300.0)
 
 
 def runs(mlflow: Mlflow) -> list[Run]:
@@ -147,7 +147,7 @@ def test_a_server_that_is_away_neither_stops_nor_delays_a_training(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     line.cut()
-    monkeypatch.setattr("dobble.live_run._FAREWELL_SECONDS", 0.5)
+    monkeypatch.setattr("dobble.tracking.running_training._FAREWELL_SECONDS", 0.5)
     start = time.monotonic()
     with open_live_run(project.root) as live:
         for epoch in epochs:

@@ -22,9 +22,9 @@ from dobble.errors import (
     TrackingError,
     TrackingUnreachableError,
 )
-from dobble.moved_project import mend_moved
 from dobble.storage.stack import STATE
-from dobble.tracking_database import database_error
+from dobble.tracking.database_errors import database_error
+from dobble.tracking.moved_project import mend_moved
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient, MlflowException

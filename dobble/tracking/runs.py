@@ -6,19 +6,8 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from dobble.live_run import (
-    FLOW_TAG,
-    HISTORY_TAG,
-    LIVE,
-    RESULT_TAG,
-    agrees,
-    create_run,
-    left_run,
-    log_epochs,
-    log_params,
-)
-from dobble.mlflow_client import Mlflow, alone, open_mlflow
-from dobble.results import (
+from dobble.storage.places import file_md5
+from dobble.tracking.finished_result import (
     BUNDLE,
     HISTORY,
     LOCK,
@@ -30,7 +19,18 @@ from dobble.results import (
     locked_training_key,
     read_result,
 )
-from dobble.storage.places import file_md5
+from dobble.tracking.mlflow_client import Mlflow, alone, open_mlflow
+from dobble.tracking.running_training import (
+    FLOW_TAG,
+    HISTORY_TAG,
+    LIVE,
+    RESULT_TAG,
+    agrees,
+    create_run,
+    left_run,
+    log_epochs,
+    log_params,
+)
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

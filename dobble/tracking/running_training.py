@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from dobble.errors import DobbleError
 from dobble.files import replaced_file
-from dobble.mlflow_client import Mlflow, open_mlflow, without_password
-from dobble.results import (
+from dobble.storage.places import file_md5
+from dobble.storage.stack import STATE
+from dobble.tracking.finished_result import (
     HISTORY,
     LOCK,
     PARAMS,
@@ -27,8 +28,7 @@ from dobble.results import (
     read_yaml,
     training_key,
 )
-from dobble.storage.places import file_md5
-from dobble.storage.stack import STATE
+from dobble.tracking.mlflow_client import Mlflow, open_mlflow, without_password
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

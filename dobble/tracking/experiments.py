@@ -9,9 +9,10 @@ from typing import Any
 import yaml
 
 from dobble.errors import MissingInputError
-from dobble.live_run import create_run
-from dobble.mlflow_client import Mlflow, alone, open_mlflow
-from dobble.results import (
+from dobble.storage.dvc_command import run_dvc
+from dobble.storage.pins import members
+from dobble.storage.places import cache_folder
+from dobble.tracking.finished_result import (
     HISTORY,
     LOCK,
     METRICS,
@@ -24,10 +25,9 @@ from dobble.results import (
     parse_history,
     result_id,
 )
-from dobble.storage.dvc_command import run_dvc
-from dobble.storage.pins import members
-from dobble.storage.places import cache_folder
-from dobble.tracking import EXPERIMENT_TAG, RunReference, find_result, log_result
+from dobble.tracking.mlflow_client import Mlflow, alone, open_mlflow
+from dobble.tracking.running_training import create_run
+from dobble.tracking.runs import EXPERIMENT_TAG, RunReference, find_result, log_result
 
 
 @dataclass(frozen=True)

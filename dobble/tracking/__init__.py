@@ -1,0 +1,1 @@
+"""From results, finished or growing, to runs in MLflow."""
