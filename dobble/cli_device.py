@@ -15,7 +15,7 @@ def device(
     out: Annotated[Path, typer.Option(help="Archive to write.")] = Path("build/device/dobble-device.tar.gz"),
 ) -> None:
     """Pack package, bundle, installer, service and container recipes for a Jetson."""
-    from dobble.device import pack_device
+    from dobble.registry.device_archive import pack_device
 
     done = pack_device(bundle, out)
     print(f"{out}: {done.files} files, {done.bytes / 1e6:.1f} MB, sha256 {done.sha256}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from dobble.registry import Succession
+    from dobble.registry.versions import Succession
 
 MODELS = "Runs and models in MLflow"
 _METRICS = ("mAP", "mAP50", "accuracy", "game.simple", "game.joint", "game.deck")
@@ -39,7 +39,7 @@ def log(
 @app.command(rich_help_panel=MODELS)
 def register() -> None:
     """Judge what lies in build/ by `accept`, log it, register its bundle, and promote it if it wins."""
-    from dobble.publish import publish
+    from dobble.registry.publish import publish
 
     publish(tell=print)
 
@@ -47,7 +47,7 @@ def register() -> None:
 @app.command(rich_help_panel=MODELS)
 def models() -> None:
     """List the registered bundles with their test metrics."""
-    from dobble.registry import versions
+    from dobble.registry.versions import versions
 
     found = versions()
     if not found:
@@ -67,7 +67,7 @@ def promote(
     version: Annotated[str, typer.Argument(help="Number of the version, see `dobble models`.")],
 ) -> None:
     """Make a version the champion by hand."""
-    from dobble.registry import promote as run
+    from dobble.registry.versions import promote as run
 
     _print_succession(run(version))
 
@@ -75,7 +75,7 @@ def promote(
 @app.command(rich_help_panel=MODELS)
 def rollback() -> None:
     """Make the champion before the present one champion again."""
-    from dobble.registry import rollback as run
+    from dobble.registry.versions import rollback as run
 
     _print_succession(run())
 
@@ -86,7 +86,7 @@ def compare(
     second: Annotated[str, typer.Argument(help="What to compare it with.")],
 ) -> None:
     """Show parameters and metrics of two runs side by side, what differs first."""
-    from dobble.compare import compare as run
+    from dobble.registry.comparison import compare as run
 
     done = run(first, second)
     rows: list[Sequence[str]] = [("", *done.names, "difference")]

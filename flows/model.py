@@ -4,9 +4,9 @@ from prefect import State, get_run_logger, task
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from dobble.acceptance import check_model, read_metrics
 from dobble.params import load_params
-from dobble.published import Publication, find_publication
+from dobble.registry.acceptance import check_model, read_metrics
+from dobble.registry.receipts import Publication, find_publication
 from flows.stages import CACHED, PATIENT
 
 
@@ -22,7 +22,7 @@ def register() -> State[Publication]:
     known = find_publication()
     if known is not None:
         return Completed(name=CACHED, message=f"version {known.version} is this result", data=known)
-    from dobble.publish import publish  # noqa: PLC0415 - takes seconds
+    from dobble.registry.publish import publish  # noqa: PLC0415 - takes seconds
 
     done = publish(flow_run=flow_run.get_name(), tell=get_run_logger().info)
     return Completed(message=done.decision, data=done)

@@ -13,9 +13,9 @@ from prefect.artifacts import (
 )
 from prefect.runtime import flow_run
 
-from dobble.acceptance import read_metrics
 from dobble.params import load_params
-from dobble.published import Publication
+from dobble.registry.acceptance import read_metrics
+from dobble.registry.receipts import Publication
 from dobble.tracking.finished_result import EpochMetrics
 from dobble.tracking.running_training import open_live_run, watch_epochs
 

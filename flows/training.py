@@ -4,8 +4,8 @@ from typing import Any
 
 from prefect import State, flow
 
-from dobble.acceptance import read_metrics
 from dobble.pipeline.stages import read_stages
+from dobble.registry.acceptance import read_metrics
 from dobble.tracking.finished_result import RESULT_STAGES
 from flows.elsewhere import sent_to
 from flows.model import register, validate_model

@@ -13,7 +13,7 @@ from pathlib import Path
 from flow_api import Api
 from playwright.sync_api import Page, sync_playwright
 
-from dobble.published import find_publication
+from dobble.registry.receipts import find_publication
 from flows.services import running
 
 FLAGS = [

@@ -14,7 +14,7 @@ from mlflow_server import Line
 from pipelines import ROOT
 from tracked_project import Project
 
-from dobble.registry import promote, register
+from dobble.registry.versions import promote, register
 from dobble.tracking.runs import log_run
 from jetson.bundle import load_bundle
 from jetson.choice import read_choice

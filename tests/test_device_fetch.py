@@ -8,7 +8,7 @@ from mlflow_server import Line
 from pipelines import files_of
 from tracked_project import Project
 
-from dobble.registry import promote, register
+from dobble.registry.versions import promote, register
 from dobble.tracking.runs import log_run
 from jetson import sources
 from jetson.__main__ import main

@@ -7,7 +7,7 @@ REPOSITORY = Path(__file__).parent.parent
 
 
 def run_shuffled(*options: str) -> str:
-    command = [sys.executable, "-m", "pytest", *options, "tests/test_interval.py"]
+    command = [sys.executable, "-m", "pytest", *options, "tests/registry/test_lead_interval.py"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

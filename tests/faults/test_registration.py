@@ -11,15 +11,15 @@ from mlflow import MlflowClient
 from mlflow_server import Line
 from tracked_project import Project
 
-from dobble import registry
-from dobble.publish import publish
-from dobble.published import find_publication
-from dobble.registry import RegisteredVersion, register, versions
+import dobble.registry.versions
+from dobble.registry.publish import publish
+from dobble.registry.receipts import find_publication
+from dobble.registry.versions import RegisteredVersion, register, versions
 from dobble.tracking.runs import log_run
 
 pytest_plugins = ["tracked_fixtures"]
 
-PUBLISH = "from dobble.publish import publish; print(publish().version)"
+PUBLISH = "from dobble.registry.publish import publish; print(publish().version)"
 
 
 @pytest.fixture
@@ -54,13 +54,13 @@ def test_two_machines_that_register_at_once_keep_the_same_version(
 ) -> None:
     run = log_run(accepted.root)
     other = Path(shutil.copytree(accepted.root, tmp_path / "clone", symlinks=True))
-    together, create, done = threading.Barrier(2), registry._create, []
+    together, create, done = threading.Barrier(2), dobble.registry.versions._create, []
 
     def create_together(*arguments):
         together.wait(300)  # both have seen that there is no version yet
         return create(*arguments)
 
-    monkeypatch.setattr(registry, "_create", create_together)
+    monkeypatch.setattr(dobble.registry.versions, "_create", create_together)
     threads = [
         threading.Thread(target=lambda root=root: done.append(register(run, root)))
         for root in (accepted.root, other)

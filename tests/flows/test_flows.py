@@ -27,7 +27,7 @@ from dobble.errors import (
     TrackingUnreachableError,
 )
 from dobble.pipeline.made_of_data import is_made_of_pinned_data
-from dobble.published import find_publication
+from dobble.registry.receipts import find_publication
 from dobble.storage.stack import use_stack
 from flows.data import data
 from flows.nightly import nightly

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dobble.errors import AnnotationError, MissingInputError
 from dobble.params import Params
-from dobble.registry import NAME, run_of, test_metrics
+from dobble.registry.versions import NAME, run_of, test_metrics
 from dobble.tracking.finished_result import MEASURED_TAG, OUTCOMES, measured_on, numbers
 from dobble.tracking.mlflow_client import Mlflow
 

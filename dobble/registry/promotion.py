@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from dobble.files import replaced_file
-from dobble.interval import Interval, lead_interval
 from dobble.params import RegistryParams, load_params
-from dobble.registry import (
+from dobble.registry.lead_interval import Interval, lead_interval
+from dobble.registry.remeasure import Measured, measured
+from dobble.registry.versions import (
     NAME,
     RegisteredVersion,
     champion,
@@ -18,7 +19,6 @@ from dobble.registry import (
     find_version,
     promote,
 )
-from dobble.remeasure import Measured, measured
 from dobble.storage.stack import STATE
 from dobble.tracking.mlflow_client import Mlflow, alone, open_mlflow
 

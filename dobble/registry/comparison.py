@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dobble.errors import RunNotFoundError, VersionError
-from dobble.registry import CANDIDATE, CHAMPION, NAME, aliases, find_version, run_of
+from dobble.registry.versions import CANDIDATE, CHAMPION, NAME, aliases, find_version, run_of
 from dobble.tracking.mlflow_client import Mlflow, open_mlflow
 from dobble.tracking.runs import EXPERIMENT_TAG
 

@@ -13,8 +13,8 @@ import yaml
 from pipelines import ROOT, Pipeline
 from test_bundle_on_python36 import find_python36
 
-from dobble.device import TOP, pack_device
 from dobble.errors import OutputError
+from dobble.registry.device_archive import TOP, pack_device
 from jetson.bundle import load_bundle
 from jetson.errors import BundleError
 

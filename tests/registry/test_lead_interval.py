@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dobble.evaluation.outcomes import Outcomes
-from dobble.interval import lead_interval
+from dobble.registry.lead_interval import lead_interval
 
 
 def outcomes(right: list[int], cards: list[int] | None = None, joint: list[int] | None = None) -> Outcomes:

@@ -13,7 +13,7 @@ from pipelines import files_of
 from tracked_project import Project
 
 from dobble.errors import TrackingUnreachableError, VersionError
-from dobble.registry import Succession, promote, register, rollback, versions
+from dobble.registry.versions import Succession, promote, register, rollback, versions
 from dobble.tracking.mlflow_client import Mlflow, open_mlflow
 from dobble.tracking.runs import log_run
 from jetson.bundle import load_bundle

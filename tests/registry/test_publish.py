@@ -7,12 +7,12 @@ import pytest
 from mlflow import MlflowClient
 from tracked_project import Project
 
-from dobble.acceptance import check_model
 from dobble.errors import ModelRejectedError
 from dobble.params import AcceptParams
-from dobble.publish import publish
-from dobble.published import find_publication
-from dobble.registry import versions
+from dobble.registry.acceptance import check_model
+from dobble.registry.publish import publish
+from dobble.registry.receipts import find_publication
+from dobble.registry.versions import versions
 
 pytest_plugins = ["tracked_fixtures"]
 

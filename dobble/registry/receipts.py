@@ -8,7 +8,7 @@ from pathlib import Path
 from dobble.env import experiment_name, tracking_address
 from dobble.files import replaced_file
 from dobble.params import load_params
-from dobble.registry import is_registered
+from dobble.registry.versions import is_registered
 from dobble.storage.stack import STATE
 from dobble.tracking.finished_result import LOCK, PARAMS, read_yaml
 from dobble.tracking.mlflow_client import without_password

@@ -11,8 +11,8 @@ from dobble.data.voc import read_image_set, write_lines
 from dobble.evaluation.evaluate import measure
 from dobble.evaluation.outcomes import Outcomes
 from dobble.params import RegistryParams, load_params
-from dobble.promotion import Decision, Measured, decide, promote_by_rule
-from dobble.registry import promote, register, rollback, versions
+from dobble.registry.promotion import Decision, Measured, decide, promote_by_rule
+from dobble.registry.versions import promote, register, rollback, versions
 from dobble.tracking.runs import log_run
 
 pytest_plugins = ["tracked_fixtures"]
