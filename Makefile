@@ -25,7 +25,7 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@echo "compiling what the stages import"
 	@env -u PYTHONDONTWRITEBYTECODE DISABLE_DEEPCHECKS_ANONYMOUS_TELEMETRY=true $(BIN)/python -W ignore -c 'import \
-		dobble.cli, dobble.validation.validate, dobble.evaluation.evaluate, dobble.detector.export, dobble.detector.train, \
+		dobble.cli.main, dobble.validation.validate, dobble.evaluation.evaluate, dobble.detector.export, dobble.detector.train, \
 		dobble.storage.remote, dobble.storage.s3, deepchecks.vision.checks, dvc.cli, dvc.repo, dvc_s3, labelbox, mlflow, prefect, \
 		pytest, sklearn, torch.onnx'
 	@touch $@

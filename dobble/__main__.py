@@ -1,5 +1,5 @@
 """Runs the command line as `python -m dobble`."""
 
-from dobble.cli import main
+from dobble.cli.main import main
 
 main()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dobble.command_line import run
+from dobble.cli.command_line import run
 from dobble.errors import ParameterError
 
 app = typer.Typer(

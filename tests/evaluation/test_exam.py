@@ -10,7 +10,7 @@ import pytest
 from pipelines import SYMBOLS, Pipeline, write_known_cards
 from typer.testing import CliRunner
 
-from dobble.cli import app
+from dobble.cli.main import app
 from dobble.detector.dataset import read_photo
 from dobble.errors import AnswersError, OutputError
 from dobble.evaluation.answers import KnownCard, read_answers

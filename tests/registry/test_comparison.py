@@ -12,7 +12,7 @@ import yaml
 from mlflow_server import Line
 from tracked_project import Project
 
-from dobble.cli import main
+from dobble.cli.main import main
 from dobble.errors import RunNotFoundError, VersionError
 from dobble.registry.comparison import compare
 from dobble.registry.versions import register

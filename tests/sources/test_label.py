@@ -8,7 +8,7 @@ from PIL import ExifTags, Image
 from pipelines import ROOT, Pipeline, write_known_cards
 from typer.testing import CliRunner
 
-from dobble.cli import app
+from dobble.cli.main import app
 from dobble.data.annotations import read_rows
 from dobble.data.convert import convert
 from dobble.data.voc import read_annotation

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from dobble.command_line import run
+from dobble.cli.command_line import run
 from dobble.env import DEBUG
 from dobble.errors import ParameterError
 from jetson.errors import BundleError

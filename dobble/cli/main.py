@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from dobble.cli_device import app as device_app
-from dobble.cli_models import app as models_app
-from dobble.cli_photographs import app as photographs_app
-from dobble.cli_remote import app as remote_app
-from dobble.command_line import run
+from dobble.cli.command_line import run
+from dobble.cli.device import app as device_app
+from dobble.cli.models import app as models_app
+from dobble.cli.photographs import app as photographs_app
+from dobble.cli.remote import app as remote_app
 from dobble.env import torchrun_place
 from dobble.errors import MissingInputError, OutputError, ParameterError
 from dobble.pipeline.output_lock import held_output
