@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from dobble.deck import make_deck
+from dobble.deck.mathematics import make_deck
 from dobble.validation.deck_check import Suspicion, find_mistakes
 
 KINDS = ("wrong", "missing", "extra", "swapped")

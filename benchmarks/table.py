@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from one_card import burst, open_session, prepare, write_original
 from original import find_cards_as_original, shared_as_original
 
-from dobble.deck import Deck, make_deck
+from dobble.deck.mathematics import Deck, make_deck
 from dobble.sample.render import photo_of_table
 from dobble.sample.symbols import Symbol, read_symbols, sample_symbols
 from jetson.bundle import load_bundle

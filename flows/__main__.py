@@ -116,7 +116,7 @@ def _checked(kind: _Kind, given: dict[str, object]) -> object:
 
 
 def _run(name: str, *arguments: object) -> None:
-    from flows.here import run_flow  # noqa: PLC0415 - takes seconds
+    from flows.local_run import run_flow  # noqa: PLC0415 - takes seconds
 
     run_flow(getattr(import_module(f"flows.{name}"), name), *arguments)
 

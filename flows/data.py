@@ -4,8 +4,8 @@ from itertools import chain
 
 from prefect import flow
 
+from dobble.paths import DATA
 from dobble.pipeline.stages import following, read_stages
-from dobble.storage.pins import DATA
 from dobble.tracking.finished_result import RESULT_STAGES
 from flows.sources import PINNED, Pinned, Source, fetch, pin
 from flows.stages import run_stages
@@ -29,4 +29,4 @@ def data(source: Source = PINNED) -> None:
     later = following(stages, RESULT_STAGES[0])
     earlier = [stage for stage in stages if stage not in later]
     run_stages(earlier)
-    push([DATA, *chain.from_iterable(stage.outs for stage in earlier)])
+    push([str(DATA), *chain.from_iterable(stage.outs for stage in earlier)])

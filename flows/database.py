@@ -12,9 +12,8 @@ from pathlib import Path
 
 from dobble.errors import ServiceError
 from dobble.files import replaced_file
-from dobble.storage.stack import STATE
+from dobble.paths import PREFECT_HOME
 
-HOME = STATE / "prefect"
 _ELSEWHERE = ("PREFECT_API_DATABASE_CONNECTION_URL", "PREFECT_SERVER_DATABASE_CONNECTION_URL")
 
 
@@ -24,7 +23,7 @@ def own_database(root: Path = Path()) -> Path | None:
     None if the environment names another PREFECT_HOME or database: what is in it may be other projects', and
     is never changed from here.
     """
-    home = (root / HOME).resolve()
+    home = (root / PREFECT_HOME).resolve()
     if Path(os.environ["PREFECT_HOME"]).resolve() != home or any(name in os.environ for name in _ELSEWHERE):
         return None
     return home / "prefect.db"

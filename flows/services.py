@@ -15,9 +15,8 @@ import psutil  # type: ignore[import-untyped]
 
 from dobble.errors import ServiceError
 from dobble.files import replaced_file
-from dobble.storage.stack import STATE
+from dobble.paths import SERVICES
 
-FOLDER = STATE / "ui"
 PATIENCE_SECONDS = 600.0  # a slow machine needs minutes for a start
 _GRACE_SECONDS, _TICK_SECONDS = 10.0, 0.2
 
@@ -35,8 +34,8 @@ class Service:
 @contextmanager
 def alone(tell: Callable[[str], object], root: Path = Path()) -> Iterator[None]:
     """Hold what says who starts and ends servers of a folder; the system takes it back from the dead."""
-    (root / FOLDER).mkdir(parents=True, exist_ok=True)
-    with (root / FOLDER / "lock").open("a") as lock:
+    (root / SERVICES).mkdir(parents=True, exist_ok=True)
+    with (root / SERVICES / "lock").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -148,8 +147,8 @@ def _process(service: Service) -> psutil.Process | None:
 
 
 def _file(name: str, root: Path) -> Path:
-    return root / FOLDER / f"{name}.json"
+    return root / SERVICES / f"{name}.json"
 
 
 def _log(name: str, root: Path) -> Path:
-    return root / FOLDER / f"{name}.log"
+    return root / SERVICES / f"{name}.log"

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 from prefect import get_run_logger, task
 from pydantic import BaseModel, ConfigDict, Field
 
-from dobble.storage.pins import DATA, DATA_PIN, outputs
+from dobble.paths import DATA, DATA_PIN
+from dobble.storage.pins import outputs
 from dobble.storage.pins import pin as pin_data
 from flows.stages import PATIENT
 
@@ -66,7 +67,7 @@ def fetch(source: Sample | Labelbox | Export) -> None:
     Raises:
         ReplaceDataError: if data would be lost, or others take their place, and `source` does not say so.
     """
-    out = Path(DATA)
+    out = DATA
     if isinstance(source, Labelbox):
         from dobble.sources.fetch import fetch as fetch_project  # noqa: PLC0415 - takes seconds
 
@@ -96,7 +97,7 @@ def fetch(source: Sample | Labelbox | Export) -> None:
 @task(task_run_name="pin", **PATIENT)
 def pin() -> None:
     """Pin what was fetched in `data.dvc`, and say whether it is other data than before."""
-    before = {output.name for output in outputs() if output.path == DATA}
+    before = {output.name for output in outputs() if output.path == str(DATA)}
     after = pin_data().name
     change = "the same data as before" if after in before else f"new data, before {before or 'none'}"
     get_run_logger().info("%s pins %s: %s", DATA_PIN, after, change)

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 from prefect import State, Task, get_run_logger, task
@@ -11,10 +10,11 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 from prefect.tasks import exponential_backoff
 
+from dobble.paths import HISTORY
 from dobble.pipeline.retries import passes
 from dobble.pipeline.stages import Stage, StageRun, Status, read_status, reproduce
-from dobble.tracking.finished_result import HISTORY
-from flows.pages import epochs_shown, show_stages
+from flows.artifacts import StageOutcome, show_stages
+from flows.epochs import epochs_shown
 
 CACHED = "Cached"
 
@@ -36,23 +36,13 @@ PATIENT: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class StageOutcome:
-    """A stage's line in the table of a run; `state` is what Prefect's page calls it."""
-
-    stage: str
-    state: str
-    seconds: float
-    cached: bool
-
-
 @task(task_run_name="{stage.name}", **PATIENT)
 def run_stage(stage: Stage, status: Status | None = None) -> Any:
     """Run `dvc repro --single-item` for a stage and log each line; give a StageRun.
 
     The state is called Cached if there was nothing to run.
     """
-    with epochs_shown() if stage.writes(HISTORY) else nullcontext():
+    with epochs_shown() if stage.writes(str(HISTORY)) else nullcontext():
         done = reproduce(stage, status=status, tell=get_run_logger().info)
     if done.cached:
         return Completed(name=CACHED, message="DVC calls it fresh, and its outputs are here", data=done)

@@ -7,9 +7,9 @@ from prefect import State, flow
 from dobble.pipeline.stages import read_stages
 from dobble.registry.acceptance import read_metrics
 from dobble.tracking.finished_result import RESULT_STAGES
-from flows.elsewhere import sent_to
+from flows.artifacts import show_links, show_metrics
 from flows.model import register, validate_model
-from flows.pages import show_links, show_metrics
+from flows.other_machine import sent_to
 from flows.stages import run_stages
 from flows.transfer import compare_with_pin, pull, push
 

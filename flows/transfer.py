@@ -6,8 +6,9 @@ from pathlib import Path
 from prefect import State, get_run_logger, task
 from prefect.states import Completed
 
-from dobble.errors import RemoteError
-from dobble.storage.pins import DATA, check_pinned, outputs
+from dobble.paths import DATA
+from dobble.storage.errors import RemoteError
+from dobble.storage.pins import check_pinned, outputs
 from dobble.storage.remote import pull as pull_pinned
 from dobble.storage.remote import push as push_pinned
 from flows.stages import CACHED, PATIENT
@@ -28,7 +29,7 @@ def pull() -> State[None]:
     try:
         remote = pull_pinned()
     except RemoteError as error:
-        if DATA in missing:
+        if str(DATA) in missing:
             raise
         logger.warning("stages will run again for what could not be pulled: %s", error)
         return Completed(message="not pulled; stages make it again")

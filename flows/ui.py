@@ -9,13 +9,13 @@ from typing import Any
 
 from dobble.env import tracking_address
 from dobble.errors import ServiceError
-from dobble.tracking.mlflow_client import ARTIFACTS, DATABASE, open_mlflow
+from dobble.paths import MLFLOW_ARTIFACTS, MLFLOW_DATABASE, SERVICES
+from dobble.tracking.mlflow_client import open_mlflow
 from flows.api import ask
 from flows.database import own_database, prepare_database
 from flows.history import forget_old_runs
-from flows.lost_runs import give_up_lost_runs
+from flows.orphaned_runs import give_up_lost_runs
 from flows.services import (
-    FOLDER,
     PATIENCE_SECONDS,
     Service,
     alone,
@@ -89,7 +89,7 @@ def _start(prefect_port: int, mlflow_port: int, root: Path) -> Addresses:
         wait_until_healthy(mlflow, "/health", PATIENCE_SECONDS, root)
     environment = {**_environment(server.address, root), "MLFLOW_TRACKING_URI": tracking}
     # Deployed anew it would be paused again, whatever schedule somebody has started.
-    described, deployed = (root / "prefect.yaml").read_bytes(), root / FOLDER / "deployed.yaml"
+    described, deployed = (root / "prefect.yaml").read_bytes(), root / SERVICES / "deployed.yaml"
     worker = running(WORKER, root)
     if worker is None:
         _make_pool(server.address)
@@ -122,8 +122,8 @@ def _start_mlflow(port: int, root: Path) -> Service:
     with open_mlflow(root):
         pass
     command = _python("mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1")
-    command += ["--backend-store-uri", f"sqlite:///{root / DATABASE}"]
-    command += ["--artifacts-destination", str(root / ARTIFACTS)]
+    command += ["--backend-store-uri", f"sqlite:///{root / MLFLOW_DATABASE}"]
+    command += ["--artifacts-destination", str(root / MLFLOW_ARTIFACTS)]
     quiet = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # seven processes for nothing
     return start(MLFLOW, command, f"http://127.0.0.1:{port}", quiet, root)
 

@@ -5,14 +5,16 @@ from typing import Annotated
 
 import typer
 
+from dobble.paths import BUNDLE, DEVICE_ARCHIVE
+
 app = typer.Typer()
 
 
 @app.command(rich_help_panel="Use")
 def device(
     *,
-    bundle: Annotated[Path, typer.Option(help="Exported bundle.")] = Path("build/bundle"),
-    out: Annotated[Path, typer.Option(help="Archive to write.")] = Path("build/device/dobble-device.tar.gz"),
+    bundle: Annotated[Path, typer.Option(help="Exported bundle.")] = BUNDLE,
+    out: Annotated[Path, typer.Option(help="Archive to write.")] = DEVICE_ARCHIVE,
 ) -> None:
     """Pack package, bundle, installer, service and container recipes for a Jetson."""
     from dobble.registry.device_archive import pack_device

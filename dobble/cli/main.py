@@ -13,12 +13,20 @@ from dobble.cli.photographs import app as photographs_app
 from dobble.cli.remote import app as remote_app
 from dobble.env import torchrun_place
 from dobble.errors import MissingInputError, OutputError, ParameterError
+from dobble.paths import (
+    BUNDLE,
+    CHECKPOINT,
+    DATA,
+    EVALUATION,
+    HISTORY,
+    METRICS,
+    REPORT,
+    SPLITS,
+    TRAINED,
+    VALIDATION,
+    VOC,
+)
 from dobble.pipeline.output_lock import held_output
-
-DATA, BUILD = Path("data"), Path("build")
-VOC, SPLITS, TRAINED, BUNDLE = BUILD / "voc", BUILD / "splits", BUILD / "train", BUILD / "bundle"
-VALIDATION = BUILD / "validation"
-CHECKPOINT, HISTORY, EVALUATION = TRAINED / "checkpoint.pt", TRAINED / "history.csv", BUILD / "evaluation"
 
 app = typer.Typer(
     help="Learns to play Dobble from labelled photos: data, training, evaluation and play.",
@@ -247,10 +255,9 @@ def play(
 @app.command(rich_help_panel=USE)
 def summary() -> None:
     """Print the metrics of the last evaluation and where its report is."""
-    source = EVALUATION / "metrics.json"
-    if not source.is_file():
-        raise MissingInputError(source, "run `dvc repro`")
-    metrics = json.loads(source.read_text(encoding="utf-8"))
+    if not METRICS.is_file():
+        raise MissingInputError(METRICS, "run `dvc repro`")
+    metrics = json.loads(METRICS.read_text(encoding="utf-8"))
     game = metrics["game"]
     rows = [
         ("mAP", f"{metrics['mAP']:.3f}"),
@@ -264,7 +271,7 @@ def summary() -> None:
     ]
     for name, value in rows:
         print(f"{name:<22}{value:>8}")
-    print(f"report: {EVALUATION / 'report' / 'report.html'}")
+    print(f"report: {REPORT}")
 
 
 app.add_typer(remote_app)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dobble.errors import ParameterError
+from dobble.paths import BUNDLE, EXAM
 
 app = typer.Typer()
 
@@ -16,13 +17,13 @@ app = typer.Typer()
 def exam(
     folder: Annotated[Path, typer.Argument(help="Photographs with tables.json, cards.json or both.")],
     *,
-    bundle: Annotated[Path, typer.Option(help="Bundle to examine.")] = Path("build/bundle"),
+    bundle: Annotated[Path, typer.Option(help="Bundle to examine.")] = BUNDLE,
     deck: Annotated[Path | None, typer.Option(help="Deck to play with as well: CSV or JSON.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the page and the failures.")] = Path("build/exam"),
+    out: Annotated[Path, typer.Option(help="Folder for the page and the failures.")] = EXAM,
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
 ) -> None:
     """Play photographs with known answers; tell what was found, right, wrong and left open."""
-    from dobble.deck_file import class_ids, read_deck_file
+    from dobble.deck.deck_file import class_ids, read_deck_file
     from dobble.evaluation.answers import read_answers
     from dobble.evaluation.exam import AS_PLAYED, NO_DECK, Deck, take_exam
     from dobble.evaluation.exam_page import check_replaceable, describe, summarise, write_exam
@@ -49,7 +50,7 @@ def exam(
 def label(
     folder: Annotated[Path, typer.Argument(help="Photos of one card each, with cards.json.")],
     *,
-    bundle: Annotated[Path, typer.Option(help="Bundle to place the symbols with.")] = Path("build/bundle"),
+    bundle: Annotated[Path, typer.Option(help="Bundle to place the symbols with.")] = BUNDLE,
     out: Annotated[Path, typer.Option(help="Export to write, NDJSON.")] = Path("labels.ndjson"),
     min_sureness: Annotated[
         float,

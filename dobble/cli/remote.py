@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from dobble.errors import ParameterError
+from dobble.paths import DATA_PIN, STACK_ENVIRONMENT
 
 REMOTE = "Data and results in S3"
 app = typer.Typer()
@@ -16,10 +17,12 @@ app.add_typer(stack_app, name="stack", rich_help_panel=REMOTE)
 @stack_app.command("use")
 def stack_use(choice: Annotated[str, typer.Argument(help="local, s3, or the path of a stack file.")]) -> None:
     """Point DVC and .dobble/stack.env at a stack."""
-    from dobble.storage.stack import ENVIRONMENT, use_stack
+    from dobble.storage.stack import use_stack
 
     used = use_stack(choice)
-    print(f"stack {choice}: data and results in {used.stack.remote.url}; shell settings in {ENVIRONMENT}")
+    print(
+        f"stack {choice}: data and results in {used.stack.remote.url}; shell settings in {STACK_ENVIRONMENT}"
+    )
 
 
 @stack_app.command("show")
@@ -83,13 +86,14 @@ def pin(
     check: Annotated[bool, typer.Option("--check", help="Only compare; fail if data/ differs.")] = False,
 ) -> None:
     """Pin data/ as it is now in data.dvc."""
-    from dobble.storage import pins
+    from dobble.storage.pins import check_pinned
+    from dobble.storage.pins import pin as run
 
     if check:
-        pins.check_pinned()
+        check_pinned()
         return
-    done = pins.pin()
-    print(f"{pins.DATA_PIN}: {done.path} is pinned as {done.name}, {(done.size or 0) / 1e6:.1f} MB")
+    done = run()
+    print(f"{DATA_PIN}: {done.path} is pinned as {done.name}, {(done.size or 0) / 1e6:.1f} MB")
 
 
 def _sample(given: str) -> int | None:

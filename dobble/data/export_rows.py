@@ -1,4 +1,4 @@
-"""A Labelbox export, however it is packed and of whichever generation, to its data rows in the form of v2."""
+"""A Labelbox export, of whichever generation and however packed, to data rows in the form of v2, and back."""
 
 import codecs
 import gzip
@@ -6,11 +6,15 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
+
+from dobble.data.photo_names import photo_id
 from dobble.data.upgrade import is_v1, upgraded
 from dobble.errors import ExportError, MissingInputError
 
@@ -90,6 +94,53 @@ def joined_rows(
         else:
             found[key] = first, _joined(known, row)
     return list(found.values())
+
+
+def export_line(row: JsonDict) -> str:
+    """Give the line of a row in `export.ndjson`."""
+    return json.dumps(row, ensure_ascii=False, separators=(",", ":"), sort_keys=True) + "\n"
+
+
+def data_row(
+    file: str, image: NDArray[np.uint8], names: Sequence[str], boxes: NDArray[np.floating[Any]], project: str
+) -> JsonDict:
+    """Return a Labelbox v2 data row with one label, in the form that `canonical_row` leaves it.
+
+    Args:
+        file: external id; the photo's id is the stem of all other ids.
+        image: [H,W,3], for its size.
+        names: the symbol of each box.
+        boxes: [N,4] xyxy in pixels.
+        project: id of the project.
+    """
+    stem = photo_id(file)
+    objects = [
+        {
+            "annotation_kind": "ImageBoundingBox",
+            "bounding_box": _bounding_box(box),
+            "feature_id": f"{stem}-{index}",
+            "feature_schema_id": f"symbol-{name}",
+            "name": name,
+            "value": name,
+        }
+        for index, (name, box) in enumerate(zip(names, boxes.tolist(), strict=True))
+    ]
+    label = {
+        "annotations": {"objects": objects},
+        "id": f"label-{stem}",
+        "label_kind": "Default",
+        "version": "1.0.0",
+    }
+    return {
+        "data_row": {
+            "external_id": file,
+            "global_key": file,
+            "id": f"row-{stem}",
+            "row_data": f"images/{file}",
+        },
+        "media_attributes": {"height": image.shape[0], "mime_type": "image/jpeg", "width": image.shape[1]},
+        "projects": {project: {"labels": [label], "name": project}},
+    }
 
 
 def _joined(row: JsonDict, other: JsonDict) -> JsonDict:
@@ -177,3 +228,8 @@ def _parsed(export: Path, number: int, text: bytes) -> Any:
         raise ExportError(export, number, f"{problem}: export again") from error
     except (ValueError, RecursionError) as error:
         raise ExportError(export, number, f"is no usable JSON: {error}") from error
+
+
+def _bounding_box(box: Sequence[float]) -> dict[str, float]:
+    left, top, right, bottom = (round(edge, 2) for edge in box)
+    return {"height": round(bottom - top, 2), "left": left, "top": top, "width": round(right - left, 2)}

@@ -4,8 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from dobble.deck import Deck, complete_deck
-from dobble.deck_file import class_ids, read_deck_file
+from dobble.deck.deck_file import class_ids, read_deck_file
+from dobble.deck.mathematics import Deck, complete_deck
 
 
 class KnownDeck(NamedTuple):

@@ -11,7 +11,7 @@ _PACKAGES = ("dobble", "jetson")
 # What these say, check or write down is no part of what is computed; and stages run on ONNX Runtime alone.
 _NEUTRAL = frozenset(
     {
-        *("dobble", "dobble.data", "dobble.detector", "jetson"),
+        *("dobble", "dobble.evaluation", "jetson"),
         *("dobble.pipeline.code_closure", "dobble.env", "dobble.errors", "dobble.files"),
         *("dobble.params", "dobble.processes"),
         *("jetson.arrays", "jetson.children", "jetson.errors", "jetson.home"),

@@ -6,11 +6,11 @@ from typing import Any
 
 import yaml
 
-from dobble.errors import DvcBusyError, ElsewhereError, InputsChangedError
+from dobble.paths import PIPELINE_LOCK
+from dobble.pipeline.errors import ElsewhereError, InputsChangedError
 from dobble.pipeline.stages import Stage
 from dobble.storage.dvc_command import run_dvc
-
-_LOCK = "dvc.lock"
+from dobble.storage.errors import DvcBusyError
 
 
 def take_over(stage: Stage, lock: str, root: Path = Path()) -> None:
@@ -52,7 +52,7 @@ def _put(entry: Any, stage: str, root: Path) -> Any:
     from dvc.utils.serialize import modify_yaml  # type: ignore[import-untyped]  # noqa: PLC0415
 
     try:
-        with Repo(str(root)) as repo, repo.lock, modify_yaml(str(root / _LOCK)) as content:
+        with Repo(str(root)) as repo, repo.lock, modify_yaml(str(root / PIPELINE_LOCK)) as content:
             content.setdefault("schema", "2.0")
             stages = content.setdefault("stages", {})
             before = stages.pop(stage, None) if entry is None else stages.get(stage)
@@ -60,4 +60,4 @@ def _put(entry: Any, stage: str, root: Path) -> Any:
                 stages[stage] = entry
             return before
     except LockError as error:
-        raise DvcBusyError(f"taking over {stage} into {_LOCK}", str(error)) from error
+        raise DvcBusyError(f"taking over {stage} into {PIPELINE_LOCK}", str(error)) from error

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from dobble.paths import DATA, PIPELINE_LOCK
 from dobble.pipeline.stages import read_stages
-from dobble.storage.pins import DATA, outputs
-from dobble.tracking.finished_result import LOCK, read_yaml
+from dobble.storage.pins import outputs, read_yaml
 
 
 def is_made_of_pinned_data(root: Path = Path()) -> bool:
@@ -15,10 +15,10 @@ def is_made_of_pinned_data(root: Path = Path()) -> bool:
     Raises:
         StageGraphError: if `dvc.yaml` cannot be read.
     """
-    if not (root / LOCK).is_file():
+    if not (root / PIPELINE_LOCK).is_file():
         return False
-    entries = read_yaml(root / LOCK).get("stages") or {}
-    made = {output.path: output.name for output in outputs(root) if output.path == DATA}
+    entries = read_yaml(root / PIPELINE_LOCK).get("stages") or {}
+    made = {output.path: output.name for output in outputs(root) if output.path == str(DATA)}
     for stage in read_stages(root):
         entry = entries.get(stage.name)
         if entry is None:

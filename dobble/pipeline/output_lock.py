@@ -9,12 +9,12 @@ from io import FileIO
 from pathlib import Path
 
 from dobble.env import torchrun_place
-from dobble.errors import OutputBusyError
 from dobble.files import named_write_errors
+from dobble.paths import OUTPUT_LOCKS
+from dobble.pipeline.errors import OutputBusyError
 from dobble.pipeline.project_root import find_root
 from dobble.processes import end_with_dvc
 
-LOCKS = Path(".dobble/locks")
 _PATIENCE_SECONDS, _TICK_SECONDS = 15.0, 0.2
 
 
@@ -34,7 +34,7 @@ def held_output(output: Path) -> Iterator[None]:
     if torchrun_place() is not None or find_root(Path.cwd()) is None:
         yield
         return
-    lock = LOCKS / "-".join(output.parts)
+    lock = OUTPUT_LOCKS / "-".join(output.parts)
     with ExitStack() as stack:
         with named_write_errors(lock):
             lock.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from dobble.errors import ForeignCodeError
+from dobble.pipeline.errors import ForeignCodeError
 
 _PACKAGES = ("dobble", "jetson")  # what stages import
 

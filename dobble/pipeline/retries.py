@@ -1,19 +1,10 @@
 """Tells a failure that passes, and is worth another try, from one that does not."""
 
-from dobble.errors import (
-    DvcBusyError,
-    ExportUnfinishedError,
-    OutputBusyError,
-    RemoteStalledError,
-    RemoteUnreachableError,
-    StageFailedError,
-    TrackingBusyError,
-    TrackingLockedError,
-    TrackingUnreachableError,
-    UnreachableError,
-    WeightsDownloadError,
-    WorkspaceBusyError,
-)
+from dobble.errors import WeightsDownloadError
+from dobble.pipeline.errors import OutputBusyError, StageFailedError, WorkspaceBusyError
+from dobble.sources.errors import ExportUnfinishedError, UnreachableError
+from dobble.storage.errors import DvcBusyError, RemoteStalledError, RemoteUnreachableError
+from dobble.tracking.errors import TrackingBusyError, TrackingLockedError, TrackingUnreachableError
 
 _PASSING = (
     DvcBusyError,

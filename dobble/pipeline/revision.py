@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
-from dobble.errors import RevisionError
+from dobble.pipeline.errors import RevisionError
 
 PINS = ("data.dvc", "dvc.lock")
 """They say what data and results are, not what code is, and change with every run."""

@@ -18,16 +18,16 @@ from typing import Any, TextIO
 
 import yaml
 
-from dobble.errors import StageFailedError, StageGraphError, StageTimeoutError, WorkspaceBusyError
+from dobble.paths import DATA_PIN, PARAMS, PIPELINE, PIPELINE_LOCK, WORKSPACE_LOCK
+from dobble.pipeline.errors import StageFailedError, StageGraphError, StageTimeoutError, WorkspaceBusyError
 from dobble.pipeline.stale_locks import forget_dead_holders
 from dobble.storage.dvc_command import dvc, held_lock
-from dobble.storage.stack import STATE, environment
+from dobble.storage.stack import environment
 from dobble.storage.supervised_command import OvertimeError, run_watched
 
-LOCK = STATE / "workspace.lock"
 DEFAULT_MINUTES = 720.0
 
-_DECISIVE = ("dvc.yaml", "dvc.lock", "data.dvc", "params.yaml", LOCK)
+_DECISIVE = (PIPELINE, PIPELINE_LOCK, DATA_PIN, PARAMS, WORKSPACE_LOCK)
 _RAN = re.compile(r"^Running stage '")
 # How DVC repeats the exit status by which a command asks to be tried again, as `dobble` does
 _TEMPORARY = re.compile(rf"^ERROR: .*, exited with {os.EX_TEMPFAIL}$")
@@ -276,7 +276,9 @@ def _alone(stage: Stage, root: Path, tell: Callable[[str], object]) -> Iterator[
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                owner = (root / LOCK).read_text(encoding="utf-8").strip() or "a stage has just started"
+                owner = (root / WORKSPACE_LOCK).read_text(
+                    encoding="utf-8"
+                ).strip() or "a stage has just started"
             if time.monotonic() > deadline:
                 raise WorkspaceBusyError(stage.name, owner)
             if owner != said:
@@ -288,11 +290,11 @@ def _alone(stage: Stage, root: Path, tell: Callable[[str], object]) -> Iterator[
 
 def _open_lock(root: Path) -> TextIO:
     """Open the lock's file, and make it if need be, without a mark on it."""
-    path = root / LOCK
+    path = root / WORKSPACE_LOCK
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.open("a", encoding="utf-8")
 
 
 def _sign(root: Path, stage: str) -> None:
     """Say who holds the lock; it also ends what an earlier `Status` said."""
-    (root / LOCK).write_text(f"stage {stage!r} of process {os.getpid()}\n", encoding="utf-8")
+    (root / WORKSPACE_LOCK).write_text(f"stage {stage!r} of process {os.getpid()}\n", encoding="utf-8")

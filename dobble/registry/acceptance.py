@@ -6,7 +6,8 @@ from pathlib import Path
 
 from dobble.errors import MissingInputError, ModelRejectedError
 from dobble.params import AcceptParams
-from dobble.tracking.finished_result import METRICS, numbers
+from dobble.paths import METRICS
+from dobble.tracking.finished_result import numbers
 
 
 def read_metrics(root: Path = Path()) -> dict[str, float]:

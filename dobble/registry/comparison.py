@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dobble.errors import RunNotFoundError, VersionError
 from dobble.registry.versions import CANDIDATE, CHAMPION, NAME, aliases, find_version, run_of
+from dobble.tracking.errors import RunNotFoundError, VersionError
 from dobble.tracking.mlflow_client import Mlflow, open_mlflow
 from dobble.tracking.runs import EXPERIMENT_TAG
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dobble.files import replaced_file
 from dobble.params import RegistryParams, load_params
+from dobble.paths import DECISION
 from dobble.registry.lead_interval import Interval, lead_interval
 from dobble.registry.remeasure import Measured, measured
 from dobble.registry.versions import (
@@ -19,13 +20,11 @@ from dobble.registry.versions import (
     find_version,
     promote,
 )
-from dobble.storage.stack import STATE
 from dobble.tracking.mlflow_client import Mlflow, alone, open_mlflow
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-DECISION = STATE / "decision.json"
 Outcome = Literal["first", "better", "no difference", "worse", "refused"]
 _log = logging.getLogger(__name__)
 

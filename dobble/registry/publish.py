@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dobble.params import load_params
+from dobble.paths import PARAMS
 from dobble.registry.acceptance import check_model, read_metrics
 from dobble.registry.promotion import promote_by_rule
 from dobble.registry.receipts import Publication, publication_key, record_publication
 from dobble.registry.versions import register
-from dobble.tracking.finished_result import PARAMS
 from dobble.tracking.runs import log_run
 
 

@@ -8,12 +8,10 @@ from pathlib import Path
 from dobble.env import experiment_name, tracking_address
 from dobble.files import replaced_file
 from dobble.params import load_params
+from dobble.paths import PARAMS, PIPELINE_LOCK, RECEIPT
 from dobble.registry.versions import is_registered
-from dobble.storage.stack import STATE
-from dobble.tracking.finished_result import LOCK, PARAMS, read_yaml
+from dobble.storage.pins import read_yaml
 from dobble.tracking.mlflow_client import without_password
-
-RECORD = STATE / "published.json"
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ def publication_key(root: Path = Path()) -> str:
     """
     params = load_params(root / PARAMS)
     facts = [
-        read_yaml(root / LOCK).get("stages"),
+        read_yaml(root / PIPELINE_LOCK).get("stages"),
         params.accept.model_dump(),
         params.registry.model_dump(),
         without_password(tracking_address() or ""),
@@ -53,7 +51,7 @@ def find_publication(root: Path = Path()) -> Publication | None:
         TrackingError: if MLflow is away or refuses.
     """
     try:
-        found = Publication(**json.loads((root / RECORD).read_text(encoding="utf-8")))
+        found = Publication(**json.loads((root / RECEIPT).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
     same = found.key == publication_key(root) and is_registered(found.version, root)
@@ -62,5 +60,5 @@ def find_publication(root: Path = Path()) -> Publication | None:
 
 def record_publication(publication: Publication, root: Path = Path()) -> None:
     """Keep it for the next run."""
-    with replaced_file(root / RECORD) as side:
+    with replaced_file(root / RECEIPT) as side:
         side.write_text(json.dumps(asdict(publication), indent=2) + "\n", encoding="utf-8")

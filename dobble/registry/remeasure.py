@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from dobble.errors import AnnotationError, MissingInputError
 from dobble.params import Params
+from dobble.paths import BUILD, OUTCOMES, SPLITS, VOC
 from dobble.registry.versions import NAME, run_of, test_metrics
-from dobble.tracking.finished_result import MEASURED_TAG, OUTCOMES, measured_on, numbers
+from dobble.tracking.finished_result import MEASURED_TAG, measured_on, numbers
 from dobble.tracking.mlflow_client import Mlflow
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def _logged_outcomes(mlflow: Mlflow, version: "ModelVersion") -> "Outcomes | Non
 
     from dobble.evaluation.outcomes import read_outcomes  # noqa: PLC0415 - takes seconds
 
-    source = OUTCOMES.removeprefix("build/")
+    source = OUTCOMES.relative_to(BUILD).as_posix()
     with TemporaryDirectory() as folder:
         try:
             fetched = download_artifacts(
@@ -90,5 +91,5 @@ def _measure(
     source = mlflow.client.get_model_version_download_uri(NAME, version.version)
     with TemporaryDirectory() as folder:
         bundle = download_artifacts(source, dst_path=folder, tracking_uri=mlflow.address)
-        done = measure(Path(bundle), root / "build/voc", root / "build/splits", params.evaluate)
+        done = measure(Path(bundle), root / VOC, root / SPLITS, params.evaluate)
     return numbers(done.metrics), done.outcomes

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from dobble.errors import VersionError
-from dobble.tracking.finished_result import BUNDLE, MEASURED_TAG, validation_tags
+from dobble.paths import BUNDLE, MANIFEST
+from dobble.tracking.errors import VersionError
+from dobble.tracking.finished_result import MEASURED_TAG, validation_tags
 from dobble.tracking.mlflow_client import Mlflow, alone, already_exists, open_mlflow
 from dobble.tracking.runs import RunReference
 from jetson.bundle import load_bundle
@@ -267,7 +268,7 @@ def _of_bundle(mlflow: Mlflow, manifest: str) -> "ModelVersion | None":
 
 
 def _manifest_hash(root: Path) -> str:
-    return hashlib.sha256((root / BUNDLE / "manifest.json").read_bytes()).hexdigest()
+    return hashlib.sha256((root / MANIFEST).read_bytes()).hexdigest()
 
 
 def _model_tags(mlflow: Mlflow) -> dict[str, str]:

@@ -16,15 +16,14 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from dobble.data.export_rows import data_row, export_line
 from dobble.data.made_up_decks import MADE_UP
-from dobble.data.photo_names import photo_id
-from dobble.deck import Deck, make_deck
-from dobble.deck_file import read_deck_file
+from dobble.deck.deck_file import read_deck_file
+from dobble.deck.mathematics import Deck, make_deck
 from dobble.errors import DeckError, OutputError, ParameterError, SymbolError
 from dobble.processes import end_with_parent
 from dobble.sample.render import photo_of_card, photo_of_table
-from dobble.sample.symbols import Floats, Pixels, Symbol, read_symbols, sample_symbols
-from dobble.sources.import_export import export_line
+from dobble.sample.symbols import Pixels, Symbol, read_symbols, sample_symbols
 from dobble.sources.replacement import replaced_data
 
 Json = dict[str, Any]
@@ -142,46 +141,6 @@ def render_tables(
     return SampleSummary(out, len(rows), sum(map(_box_count, rows)), len(cards.symbols))
 
 
-def data_row(file: str, image: Pixels, names: Sequence[str], boxes: Floats, project: str) -> Json:
-    """Return a Labelbox v2 data row with one label, in the form that `canonical_row` leaves it.
-
-    Args:
-        file: external id; the photo's id is the stem of all other ids.
-        image: [H,W,3], for its size.
-        names: the symbol of each box.
-        boxes: [N,4] xyxy in pixels.
-        project: id of the project.
-    """
-    stem = photo_id(file)
-    objects = [
-        {
-            "annotation_kind": "ImageBoundingBox",
-            "bounding_box": _bounding_box(box),
-            "feature_id": f"{stem}-{index}",
-            "feature_schema_id": f"symbol-{name}",
-            "name": name,
-            "value": name,
-        }
-        for index, (name, box) in enumerate(zip(names, boxes.tolist(), strict=True))
-    ]
-    label = {
-        "annotations": {"objects": objects},
-        "id": f"label-{stem}",
-        "label_kind": "Default",
-        "version": "1.0.0",
-    }
-    return {
-        "data_row": {
-            "external_id": file,
-            "global_key": file,
-            "id": f"row-{stem}",
-            "row_data": f"images/{file}",
-        },
-        "media_attributes": {"height": image.shape[0], "mime_type": "image/jpeg", "width": image.shape[1]},
-        "projects": {project: {"labels": [label], "name": project}},
-    }
-
-
 def _check(**least: tuple[int, int]) -> None:
     for name, (value, smallest) in least.items():
         if value < smallest:
@@ -281,11 +240,6 @@ def _write_jpeg(path: Path, image: Pixels) -> None:
 def _write_rows(folder: Path, rows: Sequence[Json]) -> None:
     lines = [export_line(row) for row in sorted(rows, key=lambda row: str(row["data_row"]["external_id"]))]
     (folder / "export.ndjson").write_text("".join(lines), encoding="utf-8", newline="\n")
-
-
-def _bounding_box(box: Sequence[float]) -> dict[str, float]:
-    left, top, right, bottom = (round(edge, 2) for edge in box)
-    return {"height": round(bottom - top, 2), "left": left, "top": top, "width": round(right - left, 2)}
 
 
 def _box_count(row: Json) -> int:

@@ -15,8 +15,9 @@ import requests
 from tqdm import tqdm
 
 from dobble.data.photos import check_photo
-from dobble.errors import OutputError, PhotoError, UnreachableError
+from dobble.errors import OutputError, PhotoError
 from dobble.files import followed, replaced_file
+from dobble.sources.errors import UnreachableError
 from dobble.sources.http_retries import GaveUpError, PatientAdapter
 from dobble.sources.labelbox import LabelboxSettings
 

@@ -1,6 +1,5 @@
 """A Labelbox export file and a folder of photos to raw data: a stable export beside byte-exact images."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from tqdm import tqdm
 
 from dobble.data.annotations import LabelledPhoto, counting_labels, label_order, parse_row
 from dobble.data.bad_rows import BadRows, shown
-from dobble.data.export_rows import joined_rows, read_rows
+from dobble.data.export_rows import export_line, joined_rows, read_rows
 from dobble.data.photo_names import PhotoNames
 from dobble.data.placement import place_photos
 from dobble.errors import ExportError, ReplaceDataError, RowProblem
@@ -200,11 +199,6 @@ def write_export(path: Path, rows: Iterable[LabelledRow], project: str | None = 
     """Write one line a row, the same for every export of the same labels in the same order."""
     lines = (export_line(canonical_row(row.raw, project)) for row in rows)
     path.write_text("".join(lines), encoding="utf-8", newline="\n")
-
-
-def export_line(row: JsonDict) -> str:
-    """Give the line of a row in `export.ndjson`."""
-    return json.dumps(row, ensure_ascii=False, separators=(",", ":"), sort_keys=True) + "\n"
 
 
 def canonical_row(row: JsonDict, project: str | None = None) -> JsonDict:

@@ -11,14 +11,13 @@ from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 from tqdm import tqdm
 
 from dobble.data.annotations import LabelledBox
+from dobble.data.export_rows import data_row, export_line
 from dobble.data.orientation import UPRIGHT, turn_back, turn_boxes
 from dobble.data.photos import check_photo
 from dobble.detector.dataset import read_photo
 from dobble.errors import AnswersError
 from dobble.evaluation.answers import KnownPhoto
 from dobble.files import replaced_file
-from dobble.sample.labelled_photos import data_row
-from dobble.sources.import_export import export_line
 from jetson.bundle import load_bundle
 from jetson.cards import frame_card
 from jetson.detect import prepare

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import requests
 
 from dobble import env
-from dobble.errors import (
+from dobble.sources.errors import (
     ApiKeyError,
     EmptyProjectError,
     ExportFailedError,

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from dobble.data.annotations import LabelledBox
 from dobble.data.orientation import turn_back, turn_boxes
 from dobble.data.photos import check_photo
-from dobble.errors import LabelboxError
+from dobble.sources.errors import LabelboxError
 from dobble.sources.labelbox import LabelboxSettings, wait_for
 from jetson.bundle import Bundle
 

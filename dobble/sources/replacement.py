@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dobble.data.export_rows import read_rows
-from dobble.errors import ExportError, MissingInputError, OutputError, PinnedDataError, ReplaceDataError
+from dobble.errors import ExportError, MissingInputError, OutputError, ReplaceDataError
 from dobble.files import replaced_folder
-from dobble.storage.pins import DATA, DATA_PIN, check_pinned
+from dobble.paths import DATA, DATA_PIN
+from dobble.storage.errors import PinnedDataError
+from dobble.storage.pins import check_pinned
 
 _REPLACE = "give --replace (in a flow: replace of its source)"
 _KEEP = f"keep them by `dobble pin` and a commit of {DATA_PIN}, or {_REPLACE}"
@@ -86,7 +88,7 @@ def _check_kept(out: Path, projects: Collection[str]) -> None:
         return
     held = _Held.of(out)
     root = out.absolute().parent
-    if out.name != DATA or not (root / ".dvc").is_dir():
+    if out.name != str(DATA) or not (root / ".dvc").is_dir():
         cure = f"move them away, name another --out, or {_REPLACE}"
         raise ReplaceDataError(out, str(held), "DVC does not keep them, and they would be lost", cure)
     if out.is_symlink():

@@ -13,15 +13,8 @@ from tqdm import tqdm
 
 from dobble.data.photo_names import PHOTO_SUFFIXES, PhotoNames, class_name, external_id, look_alike
 from dobble.data.photos import OTHER_PICTURES, check_photo, is_heif
-from dobble.errors import (
-    AnnotationError,
-    EmptyProjectError,
-    ExportError,
-    LabelboxError,
-    MissingInputError,
-    ParameterError,
-    PhotoError,
-)
+from dobble.errors import AnnotationError, ExportError, MissingInputError, ParameterError, PhotoError
+from dobble.sources.errors import EmptyProjectError, LabelboxError
 from dobble.sources.labelbox import LabelboxSettings, connect, export_rows, named_errors, wait_for
 from dobble.sources.prelabels import digest, parts, suggest
 from jetson.bundle import BACKGROUND, Bundle, load_bundle

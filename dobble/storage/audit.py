@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from dobble.storage.kept_objects import Storage
 from dobble.storage.parallel import for_each
 from dobble.storage.pins import Output, members
-from dobble.storage.places import Storage, file_md5
+from dobble.storage.places import file_md5
 
 FILES = "files/md5"
 _WORKERS = 8

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dobble.errors import DvcBusyError, DvcError
+from dobble.storage.errors import DvcBusyError, DvcError
 from dobble.storage.stack import environment
 
 _HELD = re.compile(r"is busy, it is being blocked by|Unable to acquire lock")

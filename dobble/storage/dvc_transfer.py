@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from dobble.errors import NotKeptError, RemoteStalledError
 from dobble.storage.audit import key_of, md5_of
 from dobble.storage.dvc_command import dvc, dvc_failure
+from dobble.storage.errors import NotKeptError, RemoteStalledError
 from dobble.storage.places import Remote, file_md5
 from dobble.storage.stack import environment
 from dobble.storage.supervised_command import Finished, StalledError, run_watched

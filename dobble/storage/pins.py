@@ -8,11 +8,12 @@ from typing import Any
 
 import yaml
 
-from dobble.errors import MissingInputError, PinnedDataError, RemoteError
+from dobble.errors import MissingInputError
+from dobble.paths import DATA, DATA_PIN, PIPELINE, PIPELINE_LOCK
 from dobble.storage.dvc_command import run_dvc
+from dobble.storage.errors import PinnedDataError, RemoteError
 from dobble.storage.places import cache_folder, file_md5
 
-DATA, DATA_PIN = "data", "data.dvc"
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -44,7 +45,7 @@ def outputs(root: Path = Path()) -> list[Output]:
     ]
     found = [item for item in pins if item.get("cache", True)]
     in_git = _kept_in_git(root)
-    stages = _yaml(root / "dvc.lock").get("stages") or {}
+    stages = _yaml(root / PIPELINE_LOCK).get("stages") or {}
     for stage, content in stages.items():
         found += [item for item in content.get("outs", []) if (stage, item["path"]) not in in_git]
     return [Output(item["path"], item["md5"], item.get("size")) for item in found if "md5" in item]
@@ -84,10 +85,10 @@ def check_pinned(root: Path = Path()) -> None:
         path.relative_to(folder).as_posix(): file_md5(path) for path in folder.rglob("*") if path.is_file()
     }
     # DVC has the last word: it knows of files that .dvcignore leaves out.
-    if listing_name(here) != pinned.name and json.loads(run_dvc(["status", "--json", DATA_PIN], root)):
+    if listing_name(here) != pinned.name and json.loads(run_dvc(["status", "--json", str(DATA_PIN)], root)):
         raise PinnedDataError(_difference(here, cached), "run `dobble pin` to accept it")
     if not _is_whole(cached):
-        run_dvc(["commit", "--force", DATA_PIN], root)
+        run_dvc(["commit", "--force", str(DATA_PIN)], root)
 
 
 def pin(root: Path = Path()) -> Output:
@@ -100,13 +101,25 @@ def pin(root: Path = Path()) -> Output:
     """
     if not (root / DATA).is_dir():
         raise MissingInputError(root / DATA, "run `dobble sample`, `dobble import` or `dobble fetch`")
-    run_dvc(["add", DATA], root)
+    run_dvc(["add", str(DATA)], root)
     return _data_output(root)
+
+
+def read_yaml(source: Path) -> dict[str, Any]:
+    """Read a file of the project.
+
+    Raises:
+        MissingInputError: if it is not there.
+        RemoteError: if it is no YAML.
+    """
+    if not source.is_file():
+        raise MissingInputError(source, "run `dvc repro` in the project's folder")
+    return _yaml(source)
 
 
 def _data_output(root: Path) -> Output:
     for output in outputs(root):
-        if output.path == DATA:
+        if output.path == str(DATA):
             return output
     raise MissingInputError(root / DATA_PIN, "run `dobble pin` to pin data/")
 
@@ -132,7 +145,7 @@ def _difference(here: dict[str, str], cached: Path) -> str:
 
 def _kept_in_git(root: Path) -> set[tuple[str, str]]:
     """Stage and path of what `dvc.yaml` keeps out of the cache."""
-    stages = _yaml(root / "dvc.yaml").get("stages") or {}
+    stages = _yaml(root / PIPELINE).get("stages") or {}
     if any("do" in stage or "${" in json.dumps(stage) for stage in stages.values()):
         from dvc.repo import Repo  # type: ignore[import-untyped]  # noqa: PLC0415
 

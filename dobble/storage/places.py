@@ -7,10 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 from uuid import uuid4
 
-from dobble.errors import NoRemoteError, OutputError, RemoteError
+from dobble.errors import OutputError
+from dobble.storage.errors import NoRemoteError, RemoteError
+from dobble.storage.kept_objects import Storage, Stored
 
 _S3_KEYS = {
     "url": "url",
@@ -25,34 +27,6 @@ _S3_KEYS = {
 _TIMEOUTS = {"connect_timeout", "read_timeout"}
 _DEFAULTS = {"verify", "listobjects", "use_ssl", "jobs", "protected", "slow_link_warning"}
 _STALE_SECONDS = 86_400.0
-
-
-class Stored(NamedTuple):
-    """An object of a place: its size in bytes, and its MD5 if the place knows one without reading it."""
-
-    size: int
-    md5: str | None
-
-
-class Storage(Protocol):
-    """Objects by key; `name` is what messages call the place."""
-
-    name: str
-
-    def list(self, folder: str) -> dict[str, Stored]:
-        """Describe every object below a folder, by its key relative to that folder.
-
-        The MD5 is a hint: where objects are encrypted it may be that of other bytes.
-        """
-
-    def read(self, key: str) -> bytes:
-        """Give the bytes of a small object; FileNotFoundError if there is none."""
-
-    def md5(self, key: str) -> str:
-        """Fetch an object and give the MD5 of its bytes; FileNotFoundError if there is none."""
-
-    def write(self, key: str, source: Path, md5: str) -> None:
-        """Store a file of known MD5."""
 
 
 @dataclass(frozen=True)

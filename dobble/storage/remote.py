@@ -5,17 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dobble.errors import (
-    DvcError,
-    NotKeptError,
-    RemoteError,
-    RemoteObjectsError,
-)
 from dobble.storage.audit import FILES, Finding, Inventory, has_bytes, is_intact, key_of, md5_of, take_stock
 from dobble.storage.dvc_transfer import push_by_dvc, run_dvc_transfer
+from dobble.storage.errors import DvcError, NotKeptError, RemoteError, RemoteObjectsError
+from dobble.storage.kept_objects import Storage
 from dobble.storage.parallel import for_each
 from dobble.storage.pins import Output, outputs
-from dobble.storage.places import Remote, Storage, cache_folder, file_md5, open_remote
+from dobble.storage.places import Remote, cache_folder, file_md5, open_remote
 from dobble.storage.stack import current_stack
 
 STALL_SECONDS, SAMPLE = 30.0, 32

@@ -34,7 +34,7 @@ from botocore.utils import get_environ_proxies  # type: ignore[import-untyped]
 from defusedxml import DefusedXmlException, ElementTree
 from urllib3.exceptions import HTTPError
 
-from dobble.errors import (
+from dobble.storage.errors import (
     BucketMissingError,
     NoStorageError,
     RemoteAccessError,
@@ -43,7 +43,7 @@ from dobble.errors import (
     RemoteStalledError,
     RemoteUnreachableError,
 )
-from dobble.storage.places import Stored
+from dobble.storage.kept_objects import Stored
 
 CONNECTIONS = 16
 _CHUNK, _SHOWN = 1 << 20, 38

@@ -20,11 +20,10 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from dobble.env import chosen_stack
-from dobble.errors import StackError
 from dobble.files import replaced_file
+from dobble.paths import STACK_CHOICE, STACK_ENVIRONMENT, STACK_LOCK, STATE
+from dobble.storage.errors import StackError
 
-STATE = Path(".dobble")
-CHOICE, ENVIRONMENT = STATE / "stack", STATE / "stack.env"
 DVC_LOCAL = Path(".dvc/config.local")
 S3_REMOTE, FOLDER_REMOTE, ONCE_REMOTE = "stack-s3", "stack-folder", "stack-once"
 
@@ -113,8 +112,8 @@ def use_stack(choice: str, root: Path = Path()) -> ChosenStack:
     ]
     with _alone(root):
         _write_dvc_settings(used, root)
-        _write(root / ENVIRONMENT, f"# Written by `dobble stack use {choice}`.\n" + "".join(lines))
-        _write(root / CHOICE, f"{choice}\n")
+        _write(root / STACK_ENVIRONMENT, f"# Written by `dobble stack use {choice}`.\n" + "".join(lines))
+        _write(root / STACK_CHOICE, f"{choice}\n")
     return used
 
 
@@ -180,7 +179,7 @@ def _file(choice: str, root: Path) -> Path:
 
 
 def _recorded(root: Path) -> str | None:
-    record = root / CHOICE
+    record = root / STACK_CHOICE
     return record.read_text(encoding="utf-8").strip() or None if record.is_file() else None
 
 
@@ -191,7 +190,7 @@ def _alone(root: Path) -> Iterator[None]:
     if not folder.is_dir():
         raise StackError(folder, "there is no DVC project here: run in the project's folder")
     (root / STATE).mkdir(exist_ok=True)
-    with FileLock(root / STATE / "stack.lock"):
+    with FileLock(root / STACK_LOCK):
         yield
 
 

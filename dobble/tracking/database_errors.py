@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from dobble.errors import TrackingDatabaseError, TrackingLockedError
+from dobble.tracking.errors import TrackingDatabaseError, TrackingLockedError
 
 
 def database_error(error: BaseException | None, address: str) -> TrackingDatabaseError | None:

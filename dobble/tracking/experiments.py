@@ -9,14 +9,11 @@ from typing import Any
 import yaml
 
 from dobble.errors import MissingInputError
+from dobble.paths import HISTORY, METRICS, PARAMS, PIPELINE_LOCK, TRAINED
 from dobble.storage.dvc_command import run_dvc
 from dobble.storage.pins import members
 from dobble.storage.places import cache_folder
 from dobble.tracking.finished_result import (
-    HISTORY,
-    LOCK,
-    METRICS,
-    PARAMS,
     EpochMetrics,
     Result,
     data_tags,
@@ -79,7 +76,7 @@ def _log(mlflow: Mlflow, experiment: Experiment, result: Result) -> RunReference
     run_id = run.info.run_id
     if run.info.status != "FINISHED":
         log_result(mlflow, run, result, tags)
-        mlflow.client.log_text(run_id, yaml.safe_dump(result.params, sort_keys=False), PARAMS)
+        mlflow.client.log_text(run_id, yaml.safe_dump(result.params, sort_keys=False), PARAMS.name)
         mlflow.client.set_terminated(run_id, "FINISHED")
     elif run.data.tags.get(EXPERIMENT_TAG) != experiment.name:
         mlflow.client.set_tag(run_id, EXPERIMENT_TAG, experiment.name)
@@ -89,7 +86,7 @@ def _log(mlflow: Mlflow, experiment: Experiment, result: Result) -> RunReference
 
 def _read(root: Path, experiment: Experiment) -> Result | None:
     """Read an experiment's result from its commit, None if it has not come as far as the evaluation."""
-    lock, metrics = (_committed(root, experiment, name) for name in (LOCK, METRICS))
+    lock, metrics = (_committed(root, experiment, name) for name in (PIPELINE_LOCK, METRICS))
     if lock is None or metrics is None:
         return None
     locked: dict[str, Any] = yaml.safe_load(lock)
@@ -108,17 +105,18 @@ def _read(root: Path, experiment: Experiment) -> Result | None:
 
 def _history(root: Path, lock: dict[str, Any]) -> list[EpochMetrics]:
     """Read the epochs from DVC's cache; none if it does not have them any more."""
-    folder, _, name = HISTORY.rpartition("/")
     kept = cache_folder(root) / "files" / "md5"
-    listed = next((out["md5"] for out in lock["stages"]["train"]["outs"] if out["path"] == folder), "")
+    listed = next(
+        (out["md5"] for out in lock["stages"]["train"]["outs"] if out["path"] == TRAINED.as_posix()), ""
+    )
     try:
-        inside = members((kept / listed[:2] / listed[2:]).read_bytes())[name]
+        inside = members((kept / listed[:2] / listed[2:]).read_bytes())[HISTORY.name]
         return parse_history((kept / inside[:2] / inside[2:]).read_text(encoding="utf-8").splitlines())
     except (OSError, KeyError):
         return []
 
 
-def _committed(root: Path, experiment: Experiment, name: str) -> str | None:
-    command = ["git", "show", f"{experiment.revision}:./{name}"]
+def _committed(root: Path, experiment: Experiment, name: Path) -> str | None:
+    command = ["git", "show", f"{experiment.revision}:./{name.as_posix()}"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)  # noqa: S603
     return done.stdout if done.returncode == 0 else None

@@ -9,18 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from dobble.data.voc import read_image_set
-from dobble.errors import MissingInputError, StaleResultError
-from dobble.storage.pins import listing_name
+from dobble.errors import MissingInputError
+from dobble.paths import (
+    HISTORY,
+    METRICS,
+    MODEL_CHECK,
+    PARAMS,
+    PIPELINE,
+    PIPELINE_LOCK,
+    SPLITS,
+    VALIDATION,
+    VOC,
+)
+from dobble.storage.pins import listing_name, read_yaml
 from dobble.storage.places import file_md5
+from dobble.tracking.errors import StaleResultError
 
-LOCK, PARAMS = "dvc.lock", "params.yaml"
-HISTORY, METRICS = "build/train/history.csv", "build/evaluation/metrics.json"
-BUNDLE, VALIDATION = "build/bundle", "build/validation"
-OUTCOMES = "build/evaluation/outcomes"
-MODEL_CHECK = "build/evaluation/report/deepchecks.json"
 RESULT_STAGES = ("train", "export", "evaluate")
 
 MEASURED_TAG = "test.data"
@@ -61,7 +66,7 @@ def read_result(root: Path) -> Result:
         MissingInputError: if a stage has not run.
         StaleResultError: if `build/` is not what `dvc.lock` says.
     """
-    lock = read_yaml(root / LOCK)
+    lock = read_yaml(root / PIPELINE_LOCK)
     for stage in (*RESULT_STAGES, *({"validate"} & lock["stages"].keys())):
         for out in _stage(lock, stage)["outs"]:
             _check(root / out["path"], out["md5"])
@@ -90,12 +95,12 @@ def training_key(root: Path) -> str | None:
 
     It is what `locked_training_key` gives once DVC has written `dvc.lock`. None without a stage `train`.
     """
-    if not (root / "dvc.yaml").is_file():
+    if not (root / PIPELINE).is_file():
         return None
-    stage = (read_yaml(root / "dvc.yaml").get("stages") or {}).get("train")
+    stage = (read_yaml(root / PIPELINE).get("stages") or {}).get("train")
     if stage is None:
         return None
-    lock = read_yaml(root / LOCK) if (root / LOCK).is_file() else {}
+    lock = read_yaml(root / PIPELINE_LOCK) if (root / PIPELINE_LOCK).is_file() else {}
     entries = (lock.get("stages") or {}).values()
     made = {out["path"]: out.get("md5", "") for entry in entries for out in entry.get("outs", [])}
     deps = [[path, made.get(path) or _md5(root / path)] for path in stage.get("deps", [])]
@@ -104,8 +109,8 @@ def training_key(root: Path) -> str | None:
 
 def locked_training_key(root: Path) -> str | None:
     """Give the key of the training that `dvc.lock` records."""
-    entry = _stage(read_yaml(root / LOCK), "train")
-    return _training_key(_facts(entry)["deps"], entry.get("params", {}).get(PARAMS, {}))
+    entry = _stage(read_yaml(root / PIPELINE_LOCK), "train")
+    return _training_key(_facts(entry)["deps"], entry.get("params", {}).get(PARAMS.name, {}))
 
 
 def _training_key(deps: list[list[str]], params: Mapping[str, Any]) -> str:
@@ -117,7 +122,7 @@ def locked_params(lock: Mapping[str, Any]) -> dict[str, Any]:
     """Give the parameters that stages have run with; those of a stage that has not run are unknown yet."""
     merged: dict[str, Any] = {}
     for entry in (lock.get("stages") or {}).values():
-        for name, value in entry.get("params", {}).get(PARAMS, {}).items():
+        for name, value in entry.get("params", {}).get(PARAMS.name, {}).items():
             merged.setdefault(name, value)
     return merged
 
@@ -189,12 +194,12 @@ def measured_on(root: Path) -> str:
     Raises:
         MissingInputError, AnnotationError: if an earlier stage's output is missing or damaged.
     """
-    lock = read_yaml(root / LOCK)
+    lock = read_yaml(root / PIPELINE_LOCK)
     entry = _stage(lock, "evaluate")
     model = tuple(out["path"] for name in ("train", "export") for out in _stage(lock, name)["outs"])
     beside = [item for item in _facts(entry)["deps"] if not item[0].startswith(model)]
     digest = hashlib.sha256(json.dumps([entry.get("params", {}), beside], sort_keys=True).encode())
-    voc, splits = root / "build/voc", root / "build/splits"
+    voc, splits = root / VOC, root / SPLITS
     digest.update((voc / "labels.txt").read_bytes())
     images = {path.stem: path for path in (voc / "JPEGImages").iterdir()}
     for name in read_image_set(splits / "test.txt"):
@@ -227,21 +232,10 @@ def numbers(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
     return flat
 
 
-def read_yaml(source: Path) -> dict[str, Any]:
-    """Read a file of the project.
-
-    Raises:
-        MissingInputError: if it is not there.
-    """
-    if not source.is_file():
-        raise MissingInputError(source, "run `dvc repro` in the project's folder")
-    return yaml.safe_load(source.read_text(encoding="utf-8")) or {}
-
-
 def _stage(lock: Mapping[str, Any], name: str) -> dict[str, Any]:
     entry = (lock.get("stages") or {}).get(name)
     if entry is None:
-        raise MissingInputError(f"{name} in {LOCK}", "run `dvc repro`")
+        raise MissingInputError(f"{name} in {PIPELINE_LOCK}", "run `dvc repro`")
     return dict(entry)
 
 

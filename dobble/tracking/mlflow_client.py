@@ -15,21 +15,20 @@ import requests
 from filelock import FileLock, Timeout
 
 from dobble.env import experiment_name, keep_mlflow_quick_and_quiet, tracking_address
-from dobble.errors import (
+from dobble.paths import MLFLOW_ARTIFACTS, MLFLOW_DATABASE, MLFLOW_LOCK
+from dobble.tracking.database_errors import database_error
+from dobble.tracking.errors import (
     TrackingAccessError,
     TrackingAddressError,
     TrackingBusyError,
     TrackingError,
     TrackingUnreachableError,
 )
-from dobble.storage.stack import STATE
-from dobble.tracking.database_errors import database_error
 from dobble.tracking.moved_project import mend_moved
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient, MlflowException
 
-DATABASE, ARTIFACTS = STATE / "mlflow.db", STATE / "mlruns"
 
 _SERVERS = ("http", "https")
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
@@ -95,9 +94,9 @@ def open_mlflow(root: Path) -> Iterator[Mlflow]:
         # Who opens a database first makes its tables
         with nullcontext() if _is_server(address) else alone(root):
             if chosen is None:
-                mend_moved(root / DATABASE, root / ARTIFACTS)
+                mend_moved(root / MLFLOW_DATABASE, root / MLFLOW_ARTIFACTS)
             client = mlflow.MlflowClient(tracking_uri=address)
-            artifacts = None if chosen else (root / ARTIFACTS).absolute().as_uri()
+            artifacts = None if chosen else (root / MLFLOW_ARTIFACTS).absolute().as_uri()
             experiment = _experiment(client, artifacts)
         yield Mlflow(client, address, experiment)
     except (mlflow.MlflowException, requests.RequestException, SQLAlchemyError, sqlite3.Error) as error:
@@ -118,7 +117,7 @@ def alone(root: Path) -> Iterator[None]:
 
     address = _address(root)
     database = make_url(address).database if address.startswith("sqlite") else None
-    place = root / STATE / "mlflow" if database is None else Path(database)
+    place = root / MLFLOW_LOCK if database is None else Path(database)
     lock = place.with_name(f"{place.name}.lock").absolute()
     lock.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -144,7 +143,7 @@ def _address(root: Path) -> str:
 
 
 def _database(root: Path) -> str:
-    path = (root / DATABASE).absolute()
+    path = (root / MLFLOW_DATABASE).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
     return f"sqlite:///{path}"
 

@@ -4,7 +4,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from dobble.storage.stack import STATE
+from dobble.paths import STATE
 
 # MLflow keeps the whole address of each folder of artifacts.
 _PLACES = (

@@ -14,18 +14,15 @@ from typing import TYPE_CHECKING
 
 from dobble.errors import DobbleError
 from dobble.files import replaced_file
+from dobble.paths import GROWING_HISTORY, HISTORY, LIVE_RUN, PARAMS, PIPELINE_LOCK
+from dobble.storage.pins import read_yaml
 from dobble.storage.places import file_md5
-from dobble.storage.stack import STATE
 from dobble.tracking.finished_result import (
-    HISTORY,
-    LOCK,
-    PARAMS,
     EpochMetrics,
     code_tags,
     data_tags,
     flatten,
     read_history,
-    read_yaml,
     training_key,
 )
 from dobble.tracking.mlflow_client import Mlflow, open_mlflow, without_password
@@ -33,8 +30,6 @@ from dobble.tracking.mlflow_client import Mlflow, open_mlflow, without_password
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-GROWING_HISTORY = Path("build/.train.resume/history.csv")
-LIVE = STATE / "live-run.json"
 HISTORY_TAG, TRAINING_TAG, RESULT_TAG = "dobble.history", "dobble.training", "dobble.result"
 FLOW_TAG = "prefect.flow_run"
 
@@ -130,7 +125,7 @@ class LiveRun:
         if self._flow_run is not None:
             tags[FLOW_TAG] = self._flow_run
         run = create_run(mlflow, tags)
-        with replaced_file(self._root / LIVE) as side:
+        with replaced_file(self._root / LIVE_RUN) as side:
             facts = {"address": without_password(mlflow.address), "run_id": run.info.run_id}
             side.write_text(json.dumps(facts) + "\n", encoding="utf-8")
         log_params(mlflow, run, params)
@@ -174,7 +169,7 @@ def left_run(
         training: its key, None if it is not known.
     """
     try:
-        left = json.loads((root / LIVE).read_text(encoding="utf-8"))
+        left = json.loads((root / LIVE_RUN).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     if left.get("address") != without_password(mlflow.address):
@@ -279,4 +274,4 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _data_tags(root: Path) -> dict[str, str]:
-    return data_tags(read_yaml(root / LOCK)) if (root / LOCK).is_file() else {}
+    return data_tags(read_yaml(root / PIPELINE_LOCK)) if (root / PIPELINE_LOCK).is_file() else {}

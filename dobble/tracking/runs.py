@@ -6,14 +6,10 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from dobble.paths import EVALUATION, HISTORY, LIVE_RUN, MANIFEST, PARAMS, PIPELINE_LOCK, VALIDATION
 from dobble.storage.places import file_md5
 from dobble.tracking.finished_result import (
-    BUNDLE,
-    HISTORY,
-    LOCK,
     MEASURED_TAG,
-    PARAMS,
-    VALIDATION,
     Result,
     flatten,
     locked_training_key,
@@ -23,7 +19,6 @@ from dobble.tracking.mlflow_client import Mlflow, alone, open_mlflow
 from dobble.tracking.running_training import (
     FLOW_TAG,
     HISTORY_TAG,
-    LIVE,
     RESULT_TAG,
     agrees,
     create_run,
@@ -36,8 +31,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 EXPERIMENT_TAG = "dvc.exp"
-FILES = (LOCK, HISTORY, f"{BUNDLE}/manifest.json")
-FOLDERS = ("build/evaluation", VALIDATION)
+FILES = (PIPELINE_LOCK, HISTORY, MANIFEST)
+FOLDERS = (EVALUATION, VALIDATION)
 
 
 @dataclass(frozen=True)
@@ -74,10 +69,12 @@ def log_run(root: Path = Path(), flow_run: str | None = None) -> RunReference:
         if run.info.status != "FINISHED" or MEASURED_TAG not in run.data.tags:
             mlflow.client.update_run(run.info.run_id, "RUNNING")
             log_result(mlflow, run, result, tags)
-            mlflow.client.log_text(run.info.run_id, yaml.safe_dump(result.params, sort_keys=False), PARAMS)
+            mlflow.client.log_text(
+                run.info.run_id, yaml.safe_dump(result.params, sort_keys=False), PARAMS.name
+            )
             _log_files(mlflow, run.info.run_id, root)
             mlflow.client.set_terminated(run.info.run_id, "FINISHED")
-            (root / LIVE).unlink(missing_ok=True)
+            (root / LIVE_RUN).unlink(missing_ok=True)
         return RunReference(run.info.run_id, run.info.run_name, mlflow.run_page(run.info.run_id))
 
 
@@ -122,8 +119,8 @@ def _opened_by_training(mlflow: Mlflow, root: Path, result: Result, history: str
 def _log_files(mlflow: Mlflow, run_id: str, root: Path) -> None:
     for name in FILES:
         if (root / name).is_file():
-            parent = Path(name).parent.name or None
+            parent = name.parent.name or None
             mlflow.client.log_artifact(run_id, str(root / name), parent)
     for name in FOLDERS:
         if (root / name).is_dir():
-            mlflow.client.log_artifacts(run_id, str(root / name), Path(name).name)
+            mlflow.client.log_artifacts(run_id, str(root / name), name.name)

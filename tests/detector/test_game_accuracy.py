@@ -3,7 +3,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from dobble.deck import make_deck
+from dobble.deck.mathematics import make_deck
 from dobble.detector.game_accuracy import MOST_PAIRS, play_pairs, shared_pairs
 from jetson.bundle import Bundle, Calibration, Thresholds
 from jetson.detect import CardReading, Detections, Evidence

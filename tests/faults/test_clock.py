@@ -8,7 +8,7 @@ from threading import Thread
 
 import pytest
 
-from dobble.errors import RemoteClockError
+from dobble.storage.errors import RemoteClockError
 from dobble.storage.s3 import S3Bucket, S3Settings
 
 MINUTES_AHEAD = 20

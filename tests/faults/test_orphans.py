@@ -16,7 +16,8 @@ import yaml
 from pipelines import ROOT, full_disk
 
 import dobble.pipeline.output_lock
-from dobble.errors import OutputBusyError, OutputError
+from dobble.errors import OutputError
+from dobble.pipeline.errors import OutputBusyError
 from dobble.pipeline.output_lock import held_output
 
 MINUTES = 10 * 60

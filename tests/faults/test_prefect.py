@@ -26,7 +26,7 @@ prepare_database(own_database(), print)
 RUN = """
 import sys
 from prefect import flow
-from flows.here import run_flow
+from flows.local_run import run_flow
 run_flow(flow(lambda: print("it ran"), name="small"))
 """
 

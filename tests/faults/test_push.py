@@ -16,7 +16,7 @@ from dvc_project import clone_of, dvc, make_project, use
 from mlflow_server import Line
 from s3_server import KEY, SECRET, S3Server, s3_server
 
-from dobble.errors import NoStorageError, NotKeptError
+from dobble.storage.errors import NoStorageError, NotKeptError
 from dobble.storage.remote import pull, push, verify
 from dobble.storage.stack import use_stack
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from pipelines import full_disk
 
-from dobble.errors import TrackingDatabaseError, TrackingLockedError
+from dobble.paths import MLFLOW_DATABASE
 from dobble.pipeline.retries import passes
-from dobble.tracking.mlflow_client import DATABASE, open_mlflow
+from dobble.tracking.errors import TrackingDatabaseError, TrackingLockedError
+from dobble.tracking.mlflow_client import open_mlflow
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +18,7 @@ def _of_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_garbage_is_named_with_what_to_do_and_is_left_as_it_is(tmp_path: Path) -> None:
-    path = tmp_path / DATABASE
+    path = tmp_path / MLFLOW_DATABASE
     path.parent.mkdir()
     path.write_bytes(b"garbage" * 100)
     with (
@@ -40,7 +41,7 @@ def test_full_disk_is_named_with_what_to_do(tmp_path: Path) -> None:
 def test_lock_of_another_program_is_named_and_passes(tmp_path: Path) -> None:
     with open_mlflow(tmp_path):
         pass
-    other = sqlite3.connect(tmp_path / DATABASE)
+    other = sqlite3.connect(tmp_path / MLFLOW_DATABASE)
     other.execute("BEGIN EXCLUSIVE")
     try:
         with (

@@ -19,16 +19,13 @@ from flow_project import STAGES, FlowProject
 from mlflow import MlflowClient
 from s3_server import KEY, REGION, SECRET, S3Server, free_port
 
-from dobble.errors import (
-    ModelRejectedError,
-    PinnedDataError,
-    RemoteUnreachableError,
-    StageFailedError,
-    TrackingUnreachableError,
-)
+from dobble.errors import ModelRejectedError
+from dobble.pipeline.errors import StageFailedError
 from dobble.pipeline.made_of_data import is_made_of_pinned_data
 from dobble.registry.receipts import find_publication
+from dobble.storage.errors import PinnedDataError, RemoteUnreachableError
 from dobble.storage.stack import use_stack
+from dobble.tracking.errors import TrackingUnreachableError
 from flows.data import data
 from flows.nightly import nightly
 from flows.services import running

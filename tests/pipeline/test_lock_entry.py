@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from dobble.errors import DvcBusyError, ElsewhereError, InputsChangedError
+from dobble.pipeline.errors import ElsewhereError, InputsChangedError
 from dobble.pipeline.lock_entry import take_over
 from dobble.pipeline.stages import Stage, read_stages
+from dobble.storage.errors import DvcBusyError
 
 STAGES = """
 stages:

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from dvc.lock import make_lock
 
-from dobble.errors import StageFailedError, StageGraphError, StageTimeoutError, WorkspaceBusyError
+from dobble.pipeline.errors import StageFailedError, StageGraphError, StageTimeoutError, WorkspaceBusyError
 from dobble.pipeline.retries import passes
 from dobble.pipeline.stages import Stage, StageRun, following, read_stages, read_status, reproduce
 from dobble.pipeline.stale_locks import forget_dead_holders

@@ -13,9 +13,9 @@ from mlflow_server import Line
 from tracked_project import Project
 
 from dobble.cli.main import main
-from dobble.errors import RunNotFoundError, VersionError
 from dobble.registry.comparison import compare
 from dobble.registry.versions import register
+from dobble.tracking.errors import RunNotFoundError, VersionError
 from dobble.tracking.experiments import log_experiments
 from dobble.tracking.mlflow_client import open_mlflow
 from dobble.tracking.runs import RunReference, log_run

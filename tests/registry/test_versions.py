@@ -12,8 +12,8 @@ from mlflow_server import Line
 from pipelines import files_of
 from tracked_project import Project
 
-from dobble.errors import TrackingUnreachableError, VersionError
 from dobble.registry.versions import Succession, promote, register, rollback, versions
+from dobble.tracking.errors import TrackingUnreachableError, VersionError
 from dobble.tracking.mlflow_client import Mlflow, open_mlflow
 from dobble.tracking.runs import log_run
 from jetson.bundle import load_bundle

@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
-from dobble.deck import make_deck
+from dobble.data.export_rows import data_row
+from dobble.deck.mathematics import make_deck
 from dobble.errors import DeckError, OutputError, ParameterError, SymbolError
-from dobble.sample.labelled_photos import data_row, render_photos, render_tables
+from dobble.sample.labelled_photos import render_photos, render_tables
 from dobble.sample.symbols import sample_symbols
 from dobble.sources.import_export import canonical_row
 

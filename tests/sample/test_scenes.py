@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dobble.deck import make_deck
+from dobble.deck.mathematics import make_deck
 from dobble.sample.scenes import TROUBLES, photo_of_scene
 from dobble.sample.symbols import sample_symbols
 from jetson.cards import find_cards

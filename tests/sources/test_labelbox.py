@@ -15,19 +15,17 @@ from labelbox_standin import BUSY, CUT, LOST, Fault, LabelboxStandIn, graphql_er
 
 from dobble import env
 from dobble.data.annotations import LabelledBox, read_photos
-from dobble.errors import (
+from dobble.errors import BadRowsError, OutputError, PhotoError
+from dobble.sources.download import PhotoStore
+from dobble.sources.errors import (
     ApiKeyError,
-    BadRowsError,
     EmptyProjectError,
     ExportFailedError,
     ExportUnfinishedError,
     LabelboxError,
-    OutputError,
-    PhotoError,
     ProjectNotFoundError,
     UnreachableError,
 )
-from dobble.sources.download import PhotoStore
 from dobble.sources.fetch import FetchSummary, fetch
 from dobble.sources.labelbox import LabelboxSettings
 

@@ -12,15 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from dobble.data.annotations import read_photos
-from dobble.errors import (
-    AnnotationError,
-    ApiKeyError,
-    LabelboxError,
-    MissingInputError,
-    ParameterError,
-    PhotoError,
-    UnreachableError,
-)
+from dobble.errors import AnnotationError, MissingInputError, ParameterError, PhotoError
+from dobble.sources.errors import ApiKeyError, LabelboxError, UnreachableError
 from dobble.sources.fetch import fetch
 from dobble.sources.upload import upload
 from jetson.errors import BundleError

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dobble.errors import DvcBusyError, DvcError, MissingInputError, PinnedDataError
+from dobble.errors import MissingInputError
 from dobble.pipeline.retries import passes
 from dobble.sources.import_export import import_export
+from dobble.storage.errors import DvcBusyError, DvcError, PinnedDataError
 from dobble.storage.pins import check_pinned, outputs, pin
 
 PIPELINE = """

@@ -13,16 +13,16 @@ from dvc_project import clone_of, dvc, make_project, run, use, write_photos
 from s3_server import KEY, REGION, SECRET, S3Server, free_port, s3_server
 from tqdm import TMonitor
 
-from dobble.errors import (
+from dobble.errors import DobbleError
+from dobble.storage.audit import key_of
+from dobble.storage.errors import (
     BucketMissingError,
-    DobbleError,
     NoRemoteError,
     RemoteAccessError,
     RemoteObjectsError,
     RemoteStalledError,
     RemoteUnreachableError,
 )
-from dobble.storage.audit import key_of
 from dobble.storage.pins import outputs
 from dobble.storage.remote import pull, push, verify
 from dobble.storage.s3 import S3Bucket, S3Settings

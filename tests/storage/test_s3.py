@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from dobble.errors import RemoteAccessError, RemoteError, RemoteUnreachableError
+from dobble.storage.errors import RemoteAccessError, RemoteError, RemoteUnreachableError
 from dobble.storage.places import Stored
 from dobble.storage.s3 import S3Bucket, S3Settings
 

@@ -6,7 +6,7 @@ import pytest
 from configobj import ConfigObj
 from dvc.config import Config
 
-from dobble.errors import StackError
+from dobble.storage.errors import StackError
 from dobble.storage.stack import current_stack, environment, load_stack, use_stack
 
 STACKS = Path(__file__).parents[2] / "stacks"

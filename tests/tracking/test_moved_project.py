@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dobble.tracking.mlflow_client import ARTIFACTS, DATABASE, open_mlflow
+from dobble.paths import MLFLOW_ARTIFACTS, MLFLOW_DATABASE
+from dobble.tracking.mlflow_client import open_mlflow
 from flows.services import running, start, stop
 
 # In a process of its own: MLflow keeps in memory where a run's artifacts are.
@@ -36,26 +37,26 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_copy_writes_and_reads_in_its_own_folder(project: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(project, tmp_path / "second"))
-    shutil.rmtree(project / ARTIFACTS)
+    shutil.rmtree(project / MLFLOW_ARTIFACTS)
     with open_mlflow(copy) as mlflow:
         (run,) = mlflow.client.search_runs([mlflow.experiment_id])
         path = mlflow.client.download_artifacts(run.info.run_id, "note.txt", str(tmp_path))
         assert Path(path).read_text() == "of the first"
         mlflow.client.log_text(run.info.run_id, "of the second", "more.txt")
         assert mlflow.client.get_model_version("dobble", "1").source == f"{run.info.artifact_uri}/bundle"
-    assert [path.read_text() for path in (copy / ARTIFACTS).rglob("more.txt")] == ["of the second"]
-    assert not (project / ARTIFACTS).exists()
-    with sqlite3.connect(copy / DATABASE) as database:
+    assert [path.read_text() for path in (copy / MLFLOW_ARTIFACTS).rglob("more.txt")] == ["of the second"]
+    assert not (project / MLFLOW_ARTIFACTS).exists()
+    with sqlite3.connect(copy / MLFLOW_DATABASE) as database:
         assert f"{project}/.dobble" not in "\n".join(database.iterdump())
 
 
 def test_project_that_stays_keeps_its_database_as_it_is(project: Path) -> None:
     with open_mlflow(project):
         pass
-    before = (project / DATABASE).read_bytes()
+    before = (project / MLFLOW_DATABASE).read_bytes()
     with open_mlflow(project):
         pass
-    assert (project / DATABASE).read_bytes() == before
+    assert (project / MLFLOW_DATABASE).read_bytes() == before
 
 
 def test_copy_does_not_take_the_servers_of_the_first_for_its_own(tmp_path: Path) -> None:

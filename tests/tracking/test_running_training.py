@@ -13,10 +13,10 @@ from mlflow_server import Line
 from tracked_project import Project
 
 from dobble.detector.train import train
-from dobble.errors import TrackingUnreachableError
 from dobble.params import TrainParams
 from dobble.registry.comparison import compare
 from dobble.registry.versions import register
+from dobble.tracking.errors import TrackingUnreachableError
 from dobble.tracking.finished_result import read_history
 from dobble.tracking.mlflow_client import Mlflow, open_mlflow
 from dobble.tracking.running_training import EpochMetrics, open_live_run, watch_epochs

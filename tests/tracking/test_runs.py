@@ -11,8 +11,8 @@ import yaml
 from mlflow_server import Line
 from tracked_project import Project
 
-from dobble.errors import (
-    MissingInputError,
+from dobble.errors import MissingInputError
+from dobble.tracking.errors import (
     StaleResultError,
     TrackingAccessError,
     TrackingAddressError,

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from dobble.deck import make_deck
+from dobble.deck.mathematics import make_deck
 from dobble.validation.deck_check import Suspicion, find_mistakes
 
 # the plane of seven symbols, worked out by hand: any two cards share one symbol, each symbol is on three

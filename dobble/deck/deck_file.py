@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dobble.deck import Deck, read_deck, violations
+from dobble.deck.mathematics import Deck, read_deck, violations
 from dobble.errors import DeckError, MissingInputError
 
 

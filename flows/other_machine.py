@@ -26,25 +26,26 @@ from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Cancelling, Completed
 
 from dobble.env import REPOSITORY, REVISION, STACK, tracking_address
-from dobble.errors import (
+from dobble.files import replaced_file
+from dobble.paths import DATA, DATA_PIN
+from dobble.pipeline.errors import (
     ElsewhereError,
     FailedElsewhereError,
     InputsChangedError,
     NoWorkerError,
     StageTimeoutError,
 )
-from dobble.files import replaced_file
 from dobble.pipeline.lock_entry import take_over
 from dobble.pipeline.own_code import run_own_code
 from dobble.pipeline.revision import PINS, pushed_revision
 from dobble.pipeline.stages import Stage, StageRun, Status, read_stages, read_status, reproduce
-from dobble.storage.pins import DATA, DATA_PIN, outputs
+from dobble.storage.pins import outputs
 from dobble.storage.remote import pull as pull_pinned
 from dobble.storage.stack import current_stack
 from flows.stages import CACHED, PATIENT, run_stage
 from flows.transfer import push
 
-FLOW, ENTRYPOINT = "stage", "flows/elsewhere.py:stage_there"
+FLOW, ENTRYPOINT = "stage", "flows/other_machine.py:stage_there"
 _CLONE = {
     "prefect.deployments.steps.git_clone": {
         "repository": f"{{{{ ${REPOSITORY} }}}}",
@@ -75,7 +76,7 @@ def sent_to(pool: str, worker_seconds: float) -> Task[..., Any]:
         if now.calls_fresh(stage, Path()):
             done = reproduce(stage, status=status, tell=get_run_logger().info)
             return Completed(name=CACHED, message="DVC calls it fresh, and its outputs are here", data=done)
-        pins = (*stage.needs, *([DATA_PIN] if stage.reads(DATA) else []))
+        pins = (*stage.needs, *([str(DATA_PIN)] if stage.reads(str(DATA)) else []))
         if stale := [name for name in pins if name in now.changed]:
             raise InputsChangedError(stage.name, stale)
         lock = _run_there(stage, pool, worker_seconds)

@@ -20,10 +20,10 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from s3_server import KEY, REGION, SECRET, s3_server
 
-from dobble.errors import ElsewhereError, FailedElsewhereError, NoWorkerError, RevisionError
+from dobble.pipeline.errors import ElsewhereError, FailedElsewhereError, NoWorkerError, RevisionError
 from dobble.pipeline.stages import following, read_stages
 from dobble.storage.stack import use_stack
-from flows.elsewhere import _last_lines, sent_to
+from flows.other_machine import _last_lines, sent_to
 from flows.stages import run_stages
 from flows.training import training
 
@@ -232,7 +232,7 @@ def test_ctrl_c_ends_the_training_on_the_other_machine(
         wait(0.5)
 
     wait = time.sleep
-    monkeypatch.setattr("flows.elsewhere.sleep", press)
+    monkeypatch.setattr("flows.other_machine.sleep", press)
     at_work.publish(at_work.root.parent.name, weight_decay=0.25)
     with pytest.raises(KeyboardInterrupt):
         until_train()

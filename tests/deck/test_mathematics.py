@@ -3,7 +3,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from dobble.deck import Deck, Violation, complete_deck, make_deck, read_deck, violations
+from dobble.deck.mathematics import Deck, Violation, complete_deck, make_deck, read_deck, violations
 from dobble.errors import DeckError
 
 FANO = "abcdefg"

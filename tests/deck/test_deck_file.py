@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dobble.deck import make_deck
-from dobble.deck_file import class_ids, read_deck_file
+from dobble.deck.deck_file import class_ids, read_deck_file
+from dobble.deck.mathematics import make_deck
 from dobble.errors import DeckError, MissingInputError
 
 # The plane of seven points, worked out by hand.

@@ -1,33 +1,31 @@
 """What Prefect's pages show of a run: stages, training by epoch, metrics against before, and links."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from prefect.artifacts import (
     create_markdown_artifact,
-    create_progress_artifact,
     create_table_artifact,
-    update_progress_artifact,
 )
-from prefect.runtime import flow_run
 
-from dobble.params import load_params
 from dobble.registry.acceptance import read_metrics
 from dobble.registry.receipts import Publication
-from dobble.tracking.finished_result import EpochMetrics
-from dobble.tracking.running_training import open_live_run, watch_epochs
-
-if TYPE_CHECKING:
-    from uuid import UUID
-
-    from flows.stages import StageOutcome
 
 REPORTS = ("evaluation/report/report.html", "validation/deepchecks.html")
 
 
-def show_stages(outcomes: Sequence["StageOutcome"]) -> None:
+@dataclass(frozen=True)
+class StageOutcome:
+    """A stage's line in the table of a run; `state` is what Prefect's page calls it."""
+
+    stage: str
+    state: str
+    seconds: float
+    cached: bool
+
+
+def show_stages(outcomes: Sequence[StageOutcome]) -> None:
     """Show a table of stages with state and seconds."""
     rows = [
         {
@@ -39,28 +37,6 @@ def show_stages(outcomes: Sequence["StageOutcome"]) -> None:
         for one in outcomes
     ]
     create_table_artifact(rows, key="stages", description="Stages of this run")
-
-
-@contextmanager
-def epochs_shown() -> Iterator[None]:
-    """Show every epoch of a training within the block as progress, and log it to MLflow as it happens."""
-    epochs = load_params().train.epochs
-    artifact: UUID | None = None
-
-    def show(epoch: EpochMetrics) -> None:
-        nonlocal artifact
-        live.log_epoch(epoch)
-        share = 100 * epoch.epoch / epochs
-        said = ", ".join(f"{name} {value:.3f}" for name, value in epoch.metrics.items())
-        said = f"epoch {epoch.epoch} of {epochs}: {said}"
-        if artifact is None:
-            made: Any = create_progress_artifact(share, key="training", description=said)
-            artifact = made
-        else:
-            update_progress_artifact(artifact, share, said)
-
-    with open_live_run(Path(), flow_run.get_name()) as live, watch_epochs(Path(), show):
-        yield
 
 
 def show_metrics(before: dict[str, float]) -> None:
