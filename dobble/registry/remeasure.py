@@ -86,7 +86,7 @@ def _measure(
 ) -> tuple[dict[str, float], "Outcomes"]:
     from mlflow.artifacts import download_artifacts  # noqa: PLC0415 - takes seconds
 
-    from dobble.evaluation.evaluate import measure  # noqa: PLC0415 - takes seconds
+    from dobble.evaluation.measure import measure  # noqa: PLC0415 - takes seconds
 
     source = mlflow.client.get_model_version_download_uri(NAME, version.version)
     with TemporaryDirectory() as folder:

@@ -8,7 +8,7 @@ import pytest
 from tracked_project import Project
 
 from dobble.data.voc import read_image_set, write_lines
-from dobble.evaluation.evaluate import measure
+from dobble.evaluation.measure import measure
 from dobble.evaluation.outcomes import Outcomes
 from dobble.params import RegistryParams, load_params
 from dobble.registry.promotion import Decision, Measured, decide, promote_by_rule
