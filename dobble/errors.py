@@ -5,7 +5,13 @@ from typing import NamedTuple
 
 
 class DobbleError(Exception):
-    """Base of all failures that end a command with one line and exit code 1."""
+    """Base of all failures that end a command with one line and exit code 1.
+
+    Attributes:
+        passing: whether it may be gone at the next try: a lock held, a server away, busy or broken.
+    """
+
+    passing = False
 
 
 class RowProblem(NamedTuple):
@@ -70,6 +76,8 @@ class TrainingError(DobbleError):
 
 class WeightsDownloadError(TrainingError):
     """Weights to begin with cannot be downloaded, which may pass."""
+
+    passing = True
 
 
 class CheckpointError(DobbleError):

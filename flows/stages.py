@@ -10,8 +10,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 from prefect.tasks import exponential_backoff
 
+from dobble.errors import DobbleError
 from dobble.paths import HISTORY
-from dobble.pipeline.retries import passes
 from dobble.pipeline.stages import Stage, StageRun, Status, read_status, reproduce
 from flows.artifacts import StageOutcome, show_stages
 from flows.epochs import epochs_shown
@@ -22,7 +22,7 @@ CACHED = "Cached"
 def worth_another_try(_task: Any, _run: Any, state: State[Any]) -> bool:
     """Whether Prefect should run a failed task again."""
     error = state.result(raise_on_failure=False)
-    return isinstance(error, BaseException) and passes(error)
+    return isinstance(error, DobbleError) and error.passing
 
 
 # For tasks that hold locks or talk to servers; what does not pass is tried once.

@@ -10,7 +10,6 @@ import typer
 from dobble.env import DEBUG, debugging
 from dobble.errors import DobbleError
 from dobble.pipeline.project_root import enter_project
-from dobble.pipeline.retries import passes
 from jetson.errors import JetsonError
 
 
@@ -21,7 +20,8 @@ def run(app: typer.Typer) -> None:
         enter_project(app)
         app()
     except (DobbleError, JetsonError) as error:
-        _end(error, str(error), os.EX_TEMPFAIL if passes(error) else 1)
+        passing = isinstance(error, DobbleError) and error.passing
+        _end(error, str(error), os.EX_TEMPFAIL if passing else 1)
     except OSError as error:
         # What no stage could name better, such as an input that may not be read
         cure = "" if debugging() else " (--debug before the verb shows where)"

@@ -18,6 +18,8 @@ class ForeignCodeError(DobbleError):
 class OutputBusyError(DobbleError):
     """Another process writes the output of a stage; `holder` is its pid."""
 
+    passing = True
+
     def __init__(self, output: Path, holder: str) -> None:
         cure = f"wait for its end, or end it (`kill {holder}`)"
         super().__init__(f"{output} is being written by process {holder}: {cure}")
@@ -56,6 +58,8 @@ class StageTimeoutError(StageError):
 
 class WorkspaceBusyError(StageError):
     """Somebody else runs a stage in this folder."""
+
+    passing = True
 
     def __init__(self, stage: str, owner: str) -> None:
         super().__init__(f"stage {stage!r} cannot start: this folder is busy ({owner}): wait for its end")

@@ -29,6 +29,8 @@ class ExportFailedError(LabelboxError):
 class ExportUnfinishedError(LabelboxError):
     """Labelbox did not finish the export of a project in time."""
 
+    passing = True
+
     def __init__(self, project: str, seconds: float) -> None:
         problem = f"is not finished after {seconds:g} s"
         super().__init__(f"the export of project {project!r} {problem}: try again when Labelbox is less busy")
@@ -44,3 +46,5 @@ class EmptyProjectError(LabelboxError):
 
 class UnreachableError(LabelboxError):
     """A server did not answer, or only with errors that pass, however often it was asked."""
+
+    passing = True

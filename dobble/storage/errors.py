@@ -51,6 +51,8 @@ class RemoteClockError(RemoteError):
 class RemoteUnreachableError(RemoteError):
     """Nobody answers at the endpoint, or it breaks off however often it is asked."""
 
+    passing = True
+
     def __init__(self, remote: str, problem: str) -> None:
         cure = "check the endpoint in the stack's file and the network, then run the same command again"
         super().__init__(f"{remote} cannot be reached ({problem}): {cure}")
@@ -76,6 +78,8 @@ class NotKeptError(RemoteError):
 class RemoteStalledError(RemoteError):
     """The endpoint took the connection and then nothing moved."""
 
+    passing = True
+
     def __init__(self, remote: str, seconds: float) -> None:
         cure = "run the same command again; what has arrived is kept (a slow line: raise --stall-seconds)"
         super().__init__(f"{remote}: nothing moved for {seconds:g} s: {cure}")
@@ -98,6 +102,8 @@ class DvcError(RemoteError):
 
 class DvcBusyError(DvcError):
     """Another process holds a lock of DVC, which passes."""
+
+    passing = True
 
     def __init__(self, command: str, problem: str) -> None:
         super().__init__(command, f"{problem}: wait for its end, and run it again")

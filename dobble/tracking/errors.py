@@ -20,6 +20,8 @@ class TrackingAddressError(TrackingError):
 class TrackingUnreachableError(TrackingError):
     """The MLflow server is away or breaks off; nothing that lies in build/ is lost by that."""
 
+    passing = True
+
     def __init__(self, address: str, problem: str) -> None:
         cure = "nothing is lost: run `dobble log` or `dobble register` when it is back"
         super().__init__(f"MLflow at {address} does not answer ({problem}); {cure}")
@@ -36,6 +38,8 @@ class TrackingAccessError(TrackingError):
 class TrackingBusyError(TrackingError):
     """Somebody else logs or registers, and does not come to an end."""
 
+    passing = True
+
     def __init__(self, holder: str) -> None:
         super().__init__(f"another process logs or registers ({holder}): run the command again after it")
 
@@ -49,6 +53,8 @@ class TrackingDatabaseError(TrackingError):
 
 class TrackingLockedError(TrackingDatabaseError):
     """Another program holds the file that keeps runs and models, which passes."""
+
+    passing = True
 
 
 class StaleResultError(TrackingError):

@@ -7,7 +7,6 @@ import pytest
 from pipelines import full_disk
 
 from dobble.paths import MLFLOW_DATABASE
-from dobble.pipeline.retries import passes
 from dobble.tracking.errors import TrackingDatabaseError, TrackingLockedError
 from dobble.tracking.mlflow_client import open_mlflow
 
@@ -49,6 +48,6 @@ def test_lock_of_another_program_is_named_and_passes(tmp_path: Path) -> None:
             open_mlflow(tmp_path),
         ):
             pass
-        assert passes(error.value)
+        assert error.value.passing
     finally:
         other.close()

@@ -15,7 +15,6 @@ import pytest
 from dvc.lock import make_lock
 
 from dobble.pipeline.errors import StageFailedError, StageGraphError, StageTimeoutError, WorkspaceBusyError
-from dobble.pipeline.retries import passes
 from dobble.pipeline.stages import Stage, StageRun, following, read_stages, read_status, reproduce
 from dobble.pipeline.stale_locks import forget_dead_holders
 
@@ -184,7 +183,7 @@ def test_failed_command_is_in_the_error_with_its_last_lines_and_does_not_pass(pr
         StageFailedError, match=r"stage 'middle' failed:(.|\n)*no space for step two"
     ) as failed:
         reproduce(stages["middle"], project)
-    assert not passes(failed.value)
+    assert not failed.value.passing
 
 
 @pytest.mark.parametrize(
@@ -197,7 +196,7 @@ def test_failure_passes_if_the_command_says_so_by_its_exit_status_not_by_its_wor
     (project / "middle.sh").write_text(f"echo cannot go on\n{ending}\n")
     with pytest.raises(StageFailedError, match="cannot go on") as failed:
         reproduce(stages_of(project)["middle"], project)
-    assert passes(failed.value) == again
+    assert failed.value.passing == again
 
 
 def test_stage_that_says_much_is_not_taken_for_cached(project: Path) -> None:
@@ -277,7 +276,7 @@ def test_dvc_that_somebody_else_started_makes_the_folder_busy_which_passes(proje
         wait_for((project / "started").exists)
         with pytest.raises(WorkspaceBusyError, match=r"'middle' cannot start: this folder is busy") as busy:
             reproduce(stages["middle"], project)
-        assert passes(busy.value)
+        assert busy.value.passing
     finally:
         os.killpg(foreign.pid, signal.SIGKILL)
         foreign.wait()
