@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from flows.history import forget_old_runs
+from flows.server.history import forget_old_runs
 from flows.training import training
 
 HERE = Path(__file__).parent

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from dobble.pipeline.project_root import find_root
-from flows.services import running
+from flows.server.services import running
 
 _ROOT = find_root(Path.cwd()) or Path.cwd()
 _SETTINGS = {

@@ -82,7 +82,7 @@ def ui(
     mlflow_port: Annotated[int, typer.Option(help="Taken: another one is found.", min=0)] = 5000,
 ) -> None:
     """Start Prefect, a worker and MLflow, deploy the flows, and say where they are."""
-    from flows.ui import start_ui  # noqa: PLC0415
+    from flows.server.ui import start_ui  # noqa: PLC0415
 
     found = start_ui(prefect_port, mlflow_port)
     sys.stdout.write(f"Prefect: {found.prefect}\nMLflow:  {found.mlflow}\nworker:  {found.worker}/health\n")
@@ -91,7 +91,7 @@ def ui(
 @app.command("ui-stop")
 def ui_stop() -> None:
     """End what `ui` started."""
-    from flows.ui import stop_ui  # noqa: PLC0415
+    from flows.server.ui import stop_ui  # noqa: PLC0415
 
     sys.stdout.write(f"ended: {', '.join(stop_ui()) or 'nothing was running'}\n")
 
@@ -116,7 +116,7 @@ def _checked(kind: _Kind, given: dict[str, object]) -> object:
 
 
 def _run(name: str, *arguments: object) -> None:
-    from flows.local_run import run_flow  # noqa: PLC0415 - takes seconds
+    from flows.server.local_run import run_flow  # noqa: PLC0415 - takes seconds
 
     run_flow(getattr(import_module(f"flows.{name}"), name), *arguments)
 

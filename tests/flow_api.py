@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from flows.api import ask
+from flows.server.api import ask
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from flow_api import Api
 from playwright.sync_api import Page, sync_playwright
 
 from dobble.registry.receipts import find_publication
-from flows.services import running
+from flows.server.services import running
 
 FLAGS = [
     "--headless",

@@ -11,7 +11,7 @@ from pipelines import ROOT, Pipeline
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from dobble.evaluation.evaluate import evaluate
-from flows.ui import Addresses, start_ui, stop_ui
+from flows.server.ui import Addresses, start_ui, stop_ui
 
 pytest_plugins = ["pipeline_fixtures"]
 

@@ -13,7 +13,7 @@ WAITING = (
     "tests/storage/test_supervised_command.py",
     "tests/pipeline/test_stages.py::test_second_runner_waits_and_says_for_whom",
     "tests/sources/test_labelbox.py::test_what_does_not_pass_is_one_line_and_the_earlier_data_stays",
-    "tests/flows/test_api.py",
+    "tests/flows/server/test_api.py",
     "jetson/tests/test_stream.py",
     "jetson/tests/test_page.py",
 )

@@ -59,8 +59,7 @@ def test_root_of_the_library_holds_only_what_all_rooms_share() -> None:
 @pytest.mark.parametrize("folder", sorted({path.parent.relative_to(ROOT) for path in MODULES.values()}))
 def test_folder_can_be_overlooked(folder: Path) -> None:
     files = [path.name for path in MODULES.values() if path.parent == ROOT / folder]
-    most = 21 if folder == Path("flows") else 16
-    assert len(files) <= most, files
+    assert len(files) <= 16, files
 
 
 @pytest.mark.parametrize("name", MODULES)

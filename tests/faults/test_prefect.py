@@ -20,13 +20,13 @@ ROOT = Path(__file__).parents[2]
 MIGRATIONS = Path(prefect.__file__).parent / "server/database/_migrations/versions/sqlite"
 PREPARE = """
 import sys
-from flows.database import own_database, prepare_database
+from flows.server.database import own_database, prepare_database
 prepare_database(own_database(), print)
 """
 RUN = """
 import sys
 from prefect import flow
-from flows.local_run import run_flow
+from flows.server.local_run import run_flow
 run_flow(flow(lambda: print("it ran"), name="small"))
 """
 

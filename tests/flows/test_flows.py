@@ -28,10 +28,10 @@ from dobble.storage.stack import use_stack
 from dobble.tracking.errors import TrackingUnreachableError
 from flows.data import data
 from flows.nightly import nightly
-from flows.services import running
+from flows.server.services import running
+from flows.server.ui import Addresses, start_ui
 from flows.sources import Export, Labelbox
 from flows.training import training
-from flows.ui import Addresses, start_ui
 
 pytest_plugins = ["flow_fixtures"]
 

@@ -11,7 +11,7 @@ import pytest
 
 from dobble.paths import MLFLOW_ARTIFACTS, MLFLOW_DATABASE
 from dobble.tracking.mlflow_client import open_mlflow
-from flows.services import running, start, stop
+from flows.server.services import running, start, stop
 
 # In a process of its own: MLflow keeps in memory where a run's artifacts are.
 RECORD = """

@@ -10,7 +10,7 @@ import pytest
 from s3_server import free_port
 
 from dobble.errors import ServiceError
-from flows.api import ask
+from flows.server.api import ask
 
 
 class Busy(BaseHTTPRequestHandler):

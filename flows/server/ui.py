@@ -11,11 +11,11 @@ from dobble.env import tracking_address
 from dobble.errors import ServiceError
 from dobble.paths import MLFLOW_ARTIFACTS, MLFLOW_DATABASE, SERVICES
 from dobble.tracking.mlflow_client import open_mlflow
-from flows.api import ask
-from flows.database import own_database, prepare_database
-from flows.history import forget_old_runs
-from flows.orphaned_runs import give_up_lost_runs
-from flows.services import (
+from flows.server.api import ask
+from flows.server.database import own_database, prepare_database
+from flows.server.history import forget_old_runs
+from flows.server.orphaned_runs import give_up_lost_runs
+from flows.server.services import (
     PATIENCE_SECONDS,
     Service,
     alone,

@@ -12,10 +12,10 @@ from prefect.settings import get_current_settings
 
 from dobble.env import debugging
 from dobble.errors import DobbleError, ServiceError
-from flows.database import own_database, prepare_database
-from flows.history import forget_old_runs
-from flows.services import PATIENCE_SECONDS
-from flows.temporary_server import LeashedServer
+from flows.server.database import own_database, prepare_database
+from flows.server.history import forget_old_runs
+from flows.server.services import PATIENCE_SECONDS
+from flows.server.temporary_server import LeashedServer
 from jetson.errors import JetsonError
 
 

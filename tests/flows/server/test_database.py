@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.database import own_database
-from flows.ui import _environment
+from flows.server.database import own_database
+from flows.server.ui import _environment
 
 KEPT = "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD"
 

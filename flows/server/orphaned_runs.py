@@ -3,7 +3,7 @@
 from typing import Any
 
 from dobble.processes import runs
-from flows.api import ask
+from flows.server.api import ask
 
 UNFINISHED = ["PENDING", "RUNNING", "CANCELLING"]
 MESSAGE = "The worker and this run's process were killed; the next run goes on from the last whole stage."
