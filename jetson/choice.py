@@ -90,8 +90,14 @@ def write_choice(path: str, choice: Choice) -> None:
         raise ChoiceError(path, "cannot be written ({})".format(error.strerror or error)) from None
 
 
-def read_choice(path: str, bundle: Bundle) -> Tuple[Optional[Choice], str]:
+def read_choice(path: str, bundle: Bundle, another: bool = False) -> Tuple[Optional[Choice], str]:
     """Read the verdict about this bundle on this board.
+
+    Args:
+        path: where it was written.
+        bundle: that is to be served.
+        another: take a verdict about another bundle on this board, too: a hint, and nobody has compared its
+            runtimes with the reference of this one.
 
     Returns:
         The choice and its reason; or None and why there is none: never benchmarked, benchmarked with another
@@ -110,16 +116,21 @@ def read_choice(path: str, bundle: Bundle) -> Tuple[Optional[Choice], str]:
         choice = _parse(values)
     except (KeyError, TypeError, ValueError) as error:
         return None, "{} is damaged ({})".format(path, error)
-    changed = _changed(choice, bundle)
+    changed = (None if another else _other_bundle(choice, bundle)) or _other_device(choice)
     return (choice, choice.reason) if changed is None else (None, changed)
 
 
-def _changed(choice: Choice, bundle: Bundle) -> Optional[str]:
-    """Say what is no longer as it was measured; what the choice does not tell is not compared."""
+def _other_bundle(choice: Choice, bundle: Bundle) -> Optional[str]:
+    """Say what of the bundle is not as it was measured; what the choice does not tell is not compared."""
     if choice.model_sha256 != bundle.model_sha256:
         return "the benchmark was of another model"
     if choice.bundle not in ("", bundle.fingerprint()):
         return "the benchmark was of another bundle of this model"
+    return None
+
+
+def _other_device(choice: Choice) -> Optional[str]:
+    """Say the same of the device."""
     board = Board()
     if choice.board not in ("", board.model or board.processor):
         return "the benchmark was on another board ({})".format(choice.board)

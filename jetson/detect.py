@@ -11,7 +11,7 @@ from jetson.errors import PictureError
 from jetson.tone import even_tone
 
 if TYPE_CHECKING:
-    from jetson.runners import Runner
+    from jetson.runners.runner import Runner
 
 CANDIDATES = 1000  # boxes that enter the suppression, best first; a card has eight symbols
 MIDDLE = np.float32(127.5)  # grey, and how far black and white are from it

@@ -23,12 +23,8 @@ PAUSES = (1.0, 3.0, 9.0)  # seconds before each new try of what may pass
 PASSING = (408, 425, 429, 500, 502, 503, 504)
 BLOCK = 1 << 18
 LARGEST = 1 << 20  # bytes of what comes without a word about its size
-NETWORK_ERRORS = (
-    URLError,
-    ConnectionError,
-    socket.timeout,
-    ssl.SSLError,
-)  # all of them `OSError`, as a disk's
+# All of them are `OSError`, as a disk's are.
+NETWORK_ERRORS = (URLError, ConnectionError, socket.timeout, ssl.SSLError)
 
 
 class Source:

@@ -18,7 +18,7 @@ from jetson.bundle import Bundle
 from jetson.cards import Card
 from jetson.detect import CardReading, Detector
 from jetson.game import Match, play
-from jetson.runners import Runner
+from jetson.runners.runner import Runner
 from jetson.table import play_table, read_photo_of_card
 
 Deck = tuple[tuple[int, ...], ...] | None

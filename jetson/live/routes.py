@@ -30,7 +30,7 @@ GETS = (*FILES, *STREAMS, HEALTH, "/metrics", "/state.json", "/events", "/frame.
 ROUND = re.compile(r"/rounds/(\d{1,9})\.jpg$")
 EVENT_SECONDS = 0.1  # between two states
 QUIET_SECONDS = 1.0  # without news the state is sent all the same
-STREAM_BUFFER = 1 << 16  # bytes, of which Linux takes twice as many
+STREAM_BUFFER, EVENT_BUFFER = 1 << 16, 1 << 12  # bytes, of which Linux takes twice as many
 MATCHES = 4  # at a time
 MATCH_SECONDS = 2.0  # to wait for one's turn
 
@@ -96,8 +96,7 @@ class Routes(Handler):
         if self.service.player.played.newest() is None:
             raise RequestError(503, self.service.sick() or "no frame yet")
         with self.service.viewers.one():
-            # What waits in a buffer is old by the time that a slow viewer sees it.
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_BUFFER)
+            self._buffer_little(STREAM_BUFFER)
             self.start(200, "multipart/x-mixed-replace; boundary=frame")
             if self.command == "HEAD":
                 return
@@ -107,8 +106,13 @@ class Routes(Handler):
             for jpeg in stream.watch():
                 self.wfile.write(head.format(len(jpeg)).encode("ascii") + jpeg + b"\r\n--frame\r\n")
 
+    def _buffer_little(self, size: int) -> None:
+        # What waits in a buffer is old by the time that a slow viewer sees it.
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
+
     def _events(self) -> None:
         with self.service.listeners.one():
+            self._buffer_little(EVENT_BUFFER)
             self.start(200, "text/event-stream; charset=utf-8")
             if self.command == "HEAD":
                 return

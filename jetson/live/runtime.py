@@ -5,30 +5,59 @@ import threading
 import time
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import Any, Callable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Collection, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
 
 from jetson import home, log
 from jetson.arrays import Array
+from jetson.bench.parity import check_agreement, load_samples
 from jetson.bundle import Bundle
 from jetson.choice import read_choice
+from jetson.detect import Detector
 from jetson.errors import RunnerError
-from jetson.runners import Answer, Item, Runner, open_runner
+from jetson.runners import open_runner
+from jetson.runners.runner import Answer, Item, Runner
 
 LAST_RESORT = "onnxruntime-cpu"
-ANSWER_SECONDS = 60.0  # the first run on a GPU may search for kernels
+ANSWER_SECONDS = 60.0
 OPENING_SECONDS = 3600.0  # that a runtime may take to start: more than an engine takes on a Nano
 RETRY_SECONDS = 10.0  # after all runtimes have failed
+DIFFERS = "differs from this bundle's samples in {} ways ({}): benchmark it"
+KEPT = "{}: kept from the bundle before, checked on this one's samples, not yet benchmarked"
 
 Job = Callable[[Runner], Any]
 
 
-def runtime_order(bundle: Bundle) -> Tuple[List[str], str]:
-    """Return the runtimes to try, the benchmark's winner first, and why in this order."""
+class RuntimeOrder(NamedTuple):
+    """Which runtimes to try.
+
+    Attributes:
+        names: as in `RUNNERS`, best first.
+        reason: why in this order.
+        unproven: those that nobody has compared with the reference of this bundle; the processor is it.
+    """
+
+    names: List[str]
+    reason: str
+    unproven: Collection[str] = ()
+
+
+def runtime_order(bundle: Bundle) -> RuntimeOrder:
+    """Return the runtimes to try, the benchmark's winner first.
+
+    A bundle that has not been benchmarked keeps the order of the one before, none of it proven.
+    """
     choice, reason = read_choice(home.choice_file(), bundle)
+    unproven: Collection[str] = ()
     if choice is None:
-        return [LAST_RESORT], "{}: ONNX Runtime on the processor".format(reason)
+        choice, _ = read_choice(home.choice_file(), bundle, another=True)
+        if choice is None or choice.winner == LAST_RESORT:
+            return RuntimeOrder([LAST_RESORT], "{}: ONNX Runtime on the processor".format(reason))
+        reason = KEPT.format(reason)
+        unproven = set(choice.order) - {LAST_RESORT}
     order = list(choice.order)
-    return order + [LAST_RESORT] * (LAST_RESORT not in order), reason
+    return RuntimeOrder(order + [LAST_RESORT] * (LAST_RESORT not in order), reason, unproven)
 
 
 class SharedRunner(Runner):
@@ -44,13 +73,15 @@ class SharedRunner(Runner):
         working_since: when the work in hand was begun, or None; to open a runtime may take minutes.
     """
 
-    def __init__(self, bundle: Bundle, order: List[str], reason: str) -> None:
+    def __init__(self, bundle: Bundle, order: List[str], reason: str, unproven: Collection[str] = ()) -> None:
+        """Start the thread; the arguments besides the bundle are those of `RuntimeOrder`."""
         self.name = "none"
         self.reason = reason
         self.failures = 0
         self.working_since: Optional[float] = None
         self._bundle = bundle
         self._order = order
+        self._unproven = unproven
         self._why = reason
         self._next = 0
         self._retry_at = 0.0
@@ -146,12 +177,22 @@ class SharedRunner(Runner):
             self.opened_at = time.monotonic() + OPENING_SECONDS
             try:
                 self._runner = open_runner(name, self._bundle)
+                self._try_out(self._runner, name)
             except Exception as error:  # noqa: BLE001 - runtimes raise what they like, and the next may start
                 raise _BrokenError(error) from None
             finally:
                 self.opened_at = time.monotonic()
             log.say("runtime: {} ({})".format(name, self.reason))
         return self._runner
+
+    def _try_out(self, runner: Runner, name: str) -> None:
+        """Run once, which may search for kernels for long, and compare the unproven with the reference."""
+        side = self._bundle.input_size
+        runner.infer(np.zeros((1, 3, side, side), np.float32))
+        if name in self._unproven:
+            problems = check_agreement(Detector(self._bundle, runner), load_samples(self._bundle)).problems
+            if problems:
+                raise RunnerError(name, DIFFERS.format(len(problems), problems[0]))
 
     def _give_up(self, name: str, problem: str) -> None:
         self.failures += 1

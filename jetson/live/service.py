@@ -1,7 +1,7 @@
 """Puts the parts together: a camera, a runtime and a player, with the streams that show them."""
 
 import time
-from typing import List, Optional, Tuple
+from typing import Optional, Tuple
 
 from jetson.arrays import Array
 from jetson.bundle import Bundle
@@ -11,7 +11,7 @@ from jetson.frames import open_source
 from jetson.live.camera import Camera
 from jetson.live.history import History
 from jetson.live.player import Played, Player
-from jetson.live.runtime import SharedRunner
+from jetson.live.runtime import RuntimeOrder, SharedRunner
 from jetson.live.stream import Places, Stream
 from jetson.monitor import Monitor
 
@@ -34,7 +34,7 @@ class Service:
     def __init__(
         self,
         bundle: Bundle,
-        order: Tuple[List[str], str],
+        order: RuntimeOrder,
         source: str,
         fps: float,
         hold: float,
@@ -45,7 +45,7 @@ class Service:
 
         Args:
             bundle: to play with.
-            order: runtimes to try and why, from `runtime_order`.
+            order: runtimes to try, from `runtime_order`.
             source: as for `open_source`, or `none`.
             fps: as for `open_source`.
             hold: as for `open_source`.

@@ -9,7 +9,7 @@ from jetson.arrays import Array
 from jetson.bundle import Bundle
 from jetson.errors import BundleError, EngineError, RunnerError, RuntimeMissingError
 from jetson.home import engine_folder
-from jetson.runners import Answer, Item, Runner
+from jetson.runners.runner import Answer, Item, Runner
 from jetson.runners.surroundings import fingerprint
 
 NAMES = {

@@ -8,9 +8,9 @@ import numpy as np
 from jetson.arrays import Array
 from jetson.bundle import Bundle
 from jetson.errors import BundleError, RunnerError
-from jetson.runners import Runner
 from jetson.runners.cuda import Cuda
 from jetson.runners.engine import Tensor, build_engine, import_tensorrt, tensors, why_no_fp16
+from jetson.runners.runner import Runner
 
 
 class TensorRtRunner(Runner):

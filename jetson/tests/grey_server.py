@@ -13,7 +13,7 @@ import numpy as np
 
 import jetson.runners
 from jetson.__main__ import main
-from jetson.runners import Runner
+from jetson.runners.runner import Runner
 
 FANO = ((0, 1, 2), (0, 3, 4), (0, 5, 6), (1, 3, 5), (1, 4, 6), (2, 3, 6), (2, 4, 5))
 LEFT, RIGHT = (300, 360), (960, 360)

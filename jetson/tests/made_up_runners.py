@@ -10,7 +10,8 @@ import time
 import numpy as np
 
 from jetson.errors import RunnerError
-from jetson.runners import RUNNERS, Runner
+from jetson.runners import RUNNERS
+from jetson.runners.runner import Runner
 
 CARDS = ((0, 1, 2), (0, 3, 4))  # of the Fano plane: what is on the dark and on the bright photo
 BOX = (0.0, 0.0, 0.5, 0.5)  # of the first symbol; each next one lies a bit to the right

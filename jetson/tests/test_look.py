@@ -6,7 +6,7 @@ from jetson.bundle import load_bundle
 from jetson.cards import Card
 from jetson.detect import Detector, Evidence
 from jetson.look import legible, look_for_cards, symbols_per_card
-from jetson.runners import Runner
+from jetson.runners.runner import Runner
 
 COLOURS = {4: (200, 40, 40), 2: (40, 160, 40), 1: (40, 40, 200)}  # BGR of the symbols 4, 2 and 1
 AWAY = np.hypot(*(np.indices((32, 32)) - 15.5))  # from the middle of the input; a card has a radius of 12.3

@@ -4,7 +4,7 @@ import pytest
 from jetson.bench.parity import Samples, check_agreement
 from jetson.bundle import load_bundle
 from jetson.detect import Detector
-from jetson.runners import Runner
+from jetson.runners.runner import Runner
 
 
 class Fixed(Runner):

@@ -4,7 +4,7 @@ import pytest
 from jetson.bundle import load_bundle
 from jetson.cards import MARGIN, find_cards
 from jetson.detect import Detector
-from jetson.runners import Runner
+from jetson.runners.runner import Runner
 from jetson.table import play_table, read_photo_of_card
 
 LEFT, MIDDLE, RIGHT = (250, 360, 300, 300, 0), (640, 360, 260, 256, 30), (1020, 330, 320, 316, 10)

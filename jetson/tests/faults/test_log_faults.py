@@ -13,7 +13,7 @@ from jetson.frames import open_source
 from jetson.live.camera import Camera
 from jetson.live.player import Player
 from jetson.live.stream import Stream
-from jetson.runners import Runner
+from jetson.runners.runner import Runner
 
 LIMIT = 120.0
 

@@ -10,7 +10,7 @@ from grey_server import GreyRunner, grey_table, jpeg
 import jetson.runners
 from jetson.bundle import load_bundle
 from jetson.errors import RunnerError
-from jetson.live.runtime import SharedRunner
+from jetson.live.runtime import RuntimeOrder, SharedRunner
 from jetson.live.service import Service
 from jetson.monitor import Monitor
 
@@ -27,14 +27,14 @@ def wait_for(condition):
 
 @pytest.fixture
 def gate(monkeypatch):
-    """What the second runtime waits for when it opens; the first one fails after three runs."""
+    """What the second runtime waits for when it opens; the first fails three runs after it was tried out."""
     event = threading.Event()
 
     def second(*_):
         assert event.wait(LIMIT)
         return GreyRunner("onnxruntime-cpu", 10**9)
 
-    monkeypatch.setitem(jetson.runners.RUNNERS, "onnxruntime-cuda", lambda *_: GreyRunner("first", 3))
+    monkeypatch.setitem(jetson.runners.RUNNERS, "onnxruntime-cuda", lambda *_: GreyRunner("first", 4))
     monkeypatch.setitem(jetson.runners.RUNNERS, "onnxruntime-cpu", second)
     yield event
     event.set()
@@ -45,7 +45,7 @@ def test_a_fall_back_that_opens_for_long_does_not_count_as_hanging(
 ):
     monkeypatch.setattr("jetson.live.service.HANG_SECONDS", 1.0)
     (tmp_path / "table.jpg").write_bytes(jpeg(grey_table(draw_table, 1, 5)))
-    order = (["onnxruntime-cuda", "onnxruntime-cpu"], "for the test")
+    order = RuntimeOrder(["onnxruntime-cuda", "onnxruntime-cpu"], "for the test")
     service = Service(load_bundle(grey_bundle), order, str(tmp_path), 30.0, 1.0, 1, Monitor())
     try:
         wait_for(lambda: service.runner.failures == 1)
@@ -92,13 +92,13 @@ def test_a_runtime_that_hangs_while_it_works_is_told(gate, grey_bundle, monkeypa
     class Hangs(GreyRunner):
         def infer(self, batch):
             calls.append(batch)
-            if len(calls) == 2:
+            if len(calls) == 3:  # tried out, the player's, and this one
                 release.wait(LIMIT)
             return super().infer(batch)
 
     monkeypatch.setitem(jetson.runners.RUNNERS, "onnxruntime-cpu", lambda *_: Hangs("hangs", 10**9))
     service = Service(
-        load_bundle(grey_bundle), (["onnxruntime-cpu"], "test"), "none", 30.0, 1.0, 1, Monitor()
+        load_bundle(grey_bundle), RuntimeOrder(["onnxruntime-cpu"], "test"), "none", 30.0, 1.0, 1, Monitor()
     )
     try:
         wait_for(service.player.ready.is_set)

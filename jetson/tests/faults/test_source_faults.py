@@ -14,7 +14,7 @@ from grey_server import Served, grey_table, jpeg
 from jetson.errors import PictureError, PictureTooLargeError, SourceError
 from jetson.frames import Pictures, Source, open_source, open_video
 from jetson.live.camera import Camera
-from jetson.pictures import LARGEST, check_size, read_picture
+from jetson.pictures import LARGEST, SCANNED, check_size, decode, read_picture
 
 LIMIT = 120.0  # seconds, on a machine however slow
 
@@ -210,3 +210,28 @@ def test_a_picture_of_too_many_pixels_or_scans_is_refused_before_it_is_decoded(t
     check_size(lying_jpeg(500, 500) + 13 * b"\xff\xda", "here")
     with pytest.raises(PictureError, match="is no JPEG"):
         check_size(b"II*\0", "here")
+
+
+def progressive_bomb(side, scans):
+    """A JPEG whose last scan, which is cheap to send and costly to decode, comes again and again."""
+    flat = np.full((side, side, 3), 90, np.uint8)
+    data = cv2.imencode(".jpg", flat, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    last = data.rindex(b"\xff\xda")
+    return data[:-2] + data[last:-2] * (scans - data.count(b"\xff\xda")) + data[-2:]
+
+
+def processor_seconds(data):
+    begun = time.process_time()
+    check_size(data, "here")
+    decode(data, "here")
+    return time.process_time() - begun
+
+
+def test_the_costliest_jpeg_that_is_decoded_takes_not_much_longer_than_the_largest():
+    largest = cv2.imencode(".jpg", np.full((5000, 5000, 3), 90, np.uint8))[1].tobytes()
+    scans = SCANNED // 1000**2
+    with pytest.raises(PictureTooLargeError, match="save it again as a baseline JPEG"):
+        check_size(progressive_bomb(1000, scans + 1), "here")
+    bomb = progressive_bomb(1000, scans)
+    assert len(bomb) < 20000  # bytes; within the 16 MiB of an upload a million scans would be
+    assert processor_seconds(bomb) < 12 * processor_seconds(largest)
