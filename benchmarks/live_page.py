@@ -12,7 +12,7 @@ from live_server import LiveServer
 from playwright.sync_api import sync_playwright
 
 from dobble.sample.labelled_photos import render_tables
-from jetson.cards import find_cards
+from jetson.play.cards import find_cards
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
 ROUNDS = 5  # in the list before the picture is taken

@@ -20,10 +20,10 @@ from machine import machine, print_table
 from numpy.typing import NDArray
 
 from dobble.sample.labelled_photos import render_photos
-from jetson.bundle import Bundle, load_bundle
-from jetson.detect import decode, evidence
-from jetson.detect import prepare as prepare_card
 from jetson.errors import JetsonError
+from jetson.play.bundle import Bundle, load_bundle
+from jetson.play.detect import decode, evidence
+from jetson.play.detect import prepare as prepare_card
 from jetson.runners import open_runner
 
 Photo = NDArray[np.uint8]

@@ -16,8 +16,8 @@ from dobble.evaluation.exam import AS_PLAYED, NO_DECK, TABLES, Result, take_exam
 from dobble.evaluation.exam_page import summarise
 from dobble.sample.scenes import TROUBLES, photo_of_scene
 from dobble.sample.symbols import read_symbols, sample_symbols
-from jetson.bundle import Bundle, load_bundle
 from jetson.errors import JetsonError
+from jetson.play.bundle import Bundle, load_bundle
 from jetson.runners import open_runner
 
 SCENES, SEED = 12, 1

@@ -12,11 +12,11 @@ import numpy as np
 from live_server import LiveServer
 from machine import machine, print_table
 
-from jetson.bundle import load_bundle
-from jetson.detect import Detector
 from jetson.errors import JetsonError
+from jetson.play.bundle import load_bundle
+from jetson.play.detect import Detector
+from jetson.play.table import play_table
 from jetson.runners import open_runner
-from jetson.table import play_table
 
 VIEWERS = 3
 CAMERA_FPS = 240  # faster than the network, so that nothing but the processor limits it

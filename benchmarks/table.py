@@ -21,12 +21,12 @@ from original import find_cards_as_original, shared_as_original
 from dobble.deck.mathematics import Deck, make_deck
 from dobble.sample.render import photo_of_table
 from dobble.sample.symbols import Symbol, read_symbols, sample_symbols
-from jetson.bundle import load_bundle
-from jetson.cards import find_cards
-from jetson.detect import Detector
 from jetson.errors import JetsonError
+from jetson.play.bundle import load_bundle
+from jetson.play.cards import find_cards
+from jetson.play.detect import Detector
+from jetson.play.table import play_table
 from jetson.runners import open_runner
-from jetson.table import play_table
 
 Photo = NDArray[np.uint8]
 Box = Sequence[float]

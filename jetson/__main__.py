@@ -10,12 +10,15 @@ from typing import List, Optional
 from jetson.errors import JetsonError
 
 VERBS = {
-    "fetch": "take a bundle from MLflow, a folder or an archive, or go back to the one before",
-    "doctor": "say what this board is and has, what is missing and how to mend it",
-    "monitor": "print power, temperatures, clocks and memory as JSON lines",
-    "benchmark": "measure the runtimes that this device has and choose one",
-    "serve": "play live: camera, web page and HTTP API",
-    "play": "turn a picture, video or camera into an annotated one on disk",
+    "fetch": (
+        "fetch.command",
+        "take a bundle from MLflow, a folder or an archive, or the one before",
+    ),
+    "doctor": ("board.doctor", "say what this board is and has, what is missing and how to mend it"),
+    "monitor": ("board.monitor", "print power, temperatures, clocks and memory as JSON lines"),
+    "benchmark": ("bench.command", "measure the runtimes that this device has and choose one"),
+    "serve": ("live.command", "play live: camera, web page and HTTP API"),
+    "play": ("play.command", "turn a picture, video or camera into an annotated one on disk"),
 }
 
 
@@ -30,14 +33,15 @@ def main(argv: Optional[List[str]] = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python3 -m jetson",
         description="Plays Dobble on this device.",
-        epilog="\n".join("  {:<11}{}".format(verb, VERBS[verb]) for verb in VERBS),
+        epilog="\n".join("  {:<11}{}".format(verb, does) for verb, (_, does) in VERBS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("verb", choices=list(VERBS), metavar="VERB", help="one of the verbs below")
     verb = parser.parse_args(arguments[:1]).verb
-    module = importlib.import_module("jetson." + verb)
+    name, does = VERBS[verb]
+    module = importlib.import_module("jetson." + name)
     verb_parser = argparse.ArgumentParser(
-        prog="python3 -m jetson " + verb, description="{}.".format(VERBS[verb].capitalize())
+        prog="python3 -m jetson " + verb, description="{}.".format(does.capitalize())
     )
     module.add_arguments(verb_parser)
     try:

@@ -19,7 +19,7 @@ from dobble.detector.network import Detector
 from dobble.detector.predict import PreparedPhotos
 from dobble.params import load_params
 from dobble.sample.labelled_photos import render_photos
-from jetson.detect import letterbox
+from jetson.play.detect import letterbox
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ WAITING = (
     "tests/pipeline/test_stages.py::test_second_runner_waits_and_says_for_whom",
     "tests/sources/test_labelbox.py::test_what_does_not_pass_is_one_line_and_the_earlier_data_stays",
     "tests/flows/server/test_api.py",
-    "jetson/tests/test_stream.py",
-    "jetson/tests/test_page.py",
+    "jetson/tests/live/test_stream.py",
+    "jetson/tests/live/test_page.py",
 )
 BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    pass"
 

@@ -11,8 +11,8 @@ import pytest
 from pipelines import ROOT, Pipeline
 
 from dobble.detector.dataset import read_photo
-from jetson.bundle import load_bundle
-from jetson.detect import Detector
+from jetson.play.bundle import load_bundle
+from jetson.play.detect import Detector
 from jetson.runners import open_runner
 
 pytest_plugins = ["pipeline_fixtures"]
@@ -28,8 +28,8 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dobb
 READ = """
 import json, os, sys
 import cv2
-from jetson.bundle import load_bundle
-from jetson.detect import Detector
+from jetson.play.bundle import load_bundle
+from jetson.play.detect import Detector
 from jetson.runners import open_runner
 
 bundle = load_bundle(sys.argv[1])

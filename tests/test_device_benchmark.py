@@ -16,8 +16,8 @@ from tracked_project import Project
 
 from dobble.registry.versions import promote, register
 from dobble.tracking.runs import log_run
-from jetson.bundle import load_bundle
-from jetson.choice import read_choice
+from jetson.bench.choice import read_choice
+from jetson.play.bundle import load_bundle
 
 pytest_plugins = ["tracked_fixtures"]
 

@@ -10,11 +10,11 @@ from tracked_project import Project
 
 from dobble.registry.versions import promote, register
 from dobble.tracking.runs import log_run
-from jetson import sources
 from jetson.__main__ import main
-from jetson.bundle import load_bundle
-from jetson.fetch import origin
+from jetson.fetch import sources
+from jetson.fetch.command import origin
 from jetson.home import bundle_folder
+from jetson.play.bundle import load_bundle
 
 pytest_plugins = ["tracked_fixtures"]
 

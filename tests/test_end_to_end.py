@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from pipelines import SYMBOLS, files_of, write_params
 
-from jetson.bundle import load_bundle
+from jetson.play.bundle import load_bundle
 
 pytest_plugins = ["pipeline_fixtures"]
 

@@ -27,7 +27,7 @@ def exam(
     from dobble.evaluation.answers import read_answers
     from dobble.evaluation.exam import AS_PLAYED, NO_DECK, Deck, take_exam
     from dobble.evaluation.exam_page import check_replaceable, describe, summarise, write_exam
-    from jetson.bundle import load_bundle
+    from jetson.play.bundle import load_bundle
     from jetson.runners import open_runner
 
     check_replaceable(out)

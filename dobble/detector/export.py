@@ -27,12 +27,12 @@ from dobble.detector.predict import TONE
 from dobble.errors import CheckpointError
 from dobble.files import replaced_folder
 from dobble.params import ExportParams
-from jetson.bundle import PREPARATION, SCHEMA_VERSION, Bundle, load_bundle
-from jetson.cards import crop_card, find_cards, frame_card
-from jetson.detect import Detector
-from jetson.game import calibrate, card_evidence, incidence, pair_evidence, play
+from jetson.play.bundle import PREPARATION, SCHEMA_VERSION, Bundle, load_bundle
+from jetson.play.cards import crop_card, find_cards, frame_card
+from jetson.play.detect import Detector
+from jetson.play.game import calibrate, card_evidence, incidence, pair_evidence, play
+from jetson.play.table import play_table
 from jetson.runners import open_runner
-from jetson.table import play_table
 
 OPSET = 13
 """The newest that TensorRT 8.2 reads, the last release for a Jetson Nano (onnx-tensorrt, operators.md)."""

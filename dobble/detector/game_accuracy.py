@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from jetson.bundle import Bundle
-from jetson.detect import CardReading
-from jetson.game import match_simple, play, shared_symbol
+from jetson.play.bundle import Bundle
+from jetson.play.detect import CardReading
+from jetson.play.game import match_simple, play, shared_symbol
 
 MOST_PAIRS = 20_000
 """Photos pair up by the square of their number; so many tell a share of .97 to within .0012."""

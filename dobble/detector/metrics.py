@@ -21,7 +21,7 @@ class Truth(NamedTuple):
 
 
 class Detected(Protocol):
-    """What a detector found on a photo, as `jetson.detect.Detections` has it."""
+    """What a detector found on a photo, as `jetson.play.detect.Detections` has it."""
 
     @property
     def boxes(self) -> NDArray[np.float32]:

@@ -7,9 +7,9 @@ import torch
 from dobble.detector.anchors import INPUT_SIZE
 from dobble.detector.dataset import LabelledPhoto, read_photo
 from dobble.detector.network import Deployed
-from jetson.cards import Crop, frame_card
-from jetson.detect import Detections, decode, fit, letterbox
-from jetson.tone import even_tone
+from jetson.play.cards import Crop, frame_card
+from jetson.play.detect import Detections, decode, fit, letterbox
+from jetson.play.tone import even_tone
 
 LOWEST_SCORE = 0.01
 """COCO's average precision looks at the whole ranking: detections below the device's threshold count."""

@@ -37,7 +37,7 @@ from dobble.evaluation.showcase import (
 )
 from dobble.files import replaced_folder
 from dobble.params import EvaluateParams
-from jetson.bundle import Bundle
+from jetson.play.bundle import Bundle
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from tqdm import tqdm
 from dobble.detector.dataset import read_photo
 from dobble.errors import AnswersError
 from dobble.evaluation.answers import Answers, KnownCard, KnownPhoto, KnownTable
-from jetson.bundle import Bundle
-from jetson.cards import Card
-from jetson.detect import CardReading, Detector
-from jetson.game import Match, play
+from jetson.play.bundle import Bundle
+from jetson.play.cards import Card
+from jetson.play.detect import CardReading, Detector
+from jetson.play.game import Match, play
+from jetson.play.table import play_table, read_photo_of_card
 from jetson.runners.runner import Runner
-from jetson.table import play_table, read_photo_of_card
 
 Deck = tuple[tuple[int, ...], ...] | None
 Mark = Literal["right", "wrong", "unanswered", "card not found"]

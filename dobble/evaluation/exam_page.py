@@ -17,7 +17,7 @@ from dobble.evaluation.exam import TABLES, Answer, Mark, Result, TableSeen, wils
 from dobble.evaluation.reliability import calibration_error
 from dobble.evaluation.report import Metric, Picture, Report, Section, write_report
 from dobble.files import replaced_file, replaced_folder
-from jetson.draw import draw_match, draw_table
+from jetson.play.draw import draw_match, draw_table
 
 FAILURES = "failures.csv"
 MARKS: tuple[Mark, ...] = ("right", "wrong", "unanswered", "card not found")

@@ -32,10 +32,10 @@ from dobble.evaluation.showcase import (
     Judged,
 )
 from dobble.params import EvaluateParams
-from jetson.bundle import Bundle, load_bundle
-from jetson.cards import frame_card
-from jetson.detect import CardReading, decode, evidence, prepare
-from jetson.look import in_picture
+from jetson.play.bundle import Bundle, load_bundle
+from jetson.play.cards import frame_card
+from jetson.play.detect import CardReading, decode, evidence, prepare
+from jetson.play.look import in_picture
 from jetson.runners import open_runner
 
 

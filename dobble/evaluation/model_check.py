@@ -14,9 +14,9 @@ from dobble.evaluation.report import Section
 from dobble.evaluation.showcase import Judged
 from dobble.params import EvaluateParams
 from dobble.validation.deepchecks_suite import Outcome, Sample, model_suite
-from jetson.bundle import Bundle
-from jetson.cards import frame_card
-from jetson.detect import Detections, decode, prepare
+from jetson.play.bundle import Bundle
+from jetson.play.cards import frame_card
+from jetson.play.detect import Detections, decode, prepare
 from jetson.runners import open_runner
 
 PAGE, NUMBERS = "deepchecks.html", "deepchecks.json"

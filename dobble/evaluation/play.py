@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from dobble.detector.dataset import read_photo
 from dobble.files import replaced_file
-from jetson.bundle import load_bundle
-from jetson.detect import Detector
-from jetson.play import Outcome, play_images
+from jetson.play.bundle import load_bundle
+from jetson.play.command import Outcome, play_images
+from jetson.play.detect import Detector
 from jetson.runners import open_runner
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from dobble.detector.metrics import AveragePrecision, match_boxes
 from dobble.evaluation.reliability import Reliability
 from dobble.evaluation.showcase import Judged
-from jetson.bundle import Bundle
+from jetson.play.bundle import Bundle
 
 MISSED, NOTHING = "missed", "nothing there"
 

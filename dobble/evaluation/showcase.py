@@ -14,10 +14,10 @@ from dobble.detector.metrics import AveragePrecision, Truth, confusion_matrix, p
 from dobble.evaluation import figures
 from dobble.evaluation.reliability import Reliability
 from dobble.evaluation.report import Picture, Section
-from jetson.bundle import Bundle
-from jetson.detect import CardReading, Detections
-from jetson.draw import draw_match
-from jetson.game import play
+from jetson.play.bundle import Bundle
+from jetson.play.detect import CardReading, Detections
+from jetson.play.draw import draw_match
+from jetson.play.game import play
 
 _MATCHES = 6
 _PHOTOS = 3

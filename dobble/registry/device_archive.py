@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jetson
 from dobble.files import replaced_file
-from jetson.bundle import load_bundle
+from jetson.play.bundle import load_bundle
 
 TOP = "dobble-device"
 """The folder that the archive unpacks to."""

@@ -12,7 +12,7 @@ from dobble.tracking.errors import VersionError
 from dobble.tracking.finished_result import MEASURED_TAG, validation_tags
 from dobble.tracking.mlflow_client import Mlflow, alone, already_exists, open_mlflow
 from dobble.tracking.runs import RunReference
-from jetson.bundle import load_bundle
+from jetson.play.bundle import load_bundle
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

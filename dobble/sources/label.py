@@ -18,9 +18,9 @@ from dobble.detector.dataset import read_photo
 from dobble.errors import AnswersError
 from dobble.evaluation.answers import KnownPhoto
 from dobble.files import replaced_file
-from jetson.bundle import load_bundle
-from jetson.cards import frame_card
-from jetson.detect import prepare
+from jetson.play.bundle import load_bundle
+from jetson.play.cards import frame_card
+from jetson.play.detect import prepare
 from jetson.runners import open_runner
 
 Floats = NDArray[np.floating[Any]]

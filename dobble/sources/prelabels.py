@@ -13,7 +13,7 @@ from dobble.data.orientation import turn_back, turn_boxes
 from dobble.data.photos import check_photo
 from dobble.sources.errors import LabelboxError
 from dobble.sources.labelbox import LabelboxSettings, wait_for
-from jetson.bundle import Bundle
+from jetson.play.bundle import Bundle
 
 JsonDict = dict[str, Any]
 Item = TypeVar("Item")
@@ -68,7 +68,7 @@ def suggestions(model: Bundle, folder: Path, keys: dict[str, str]) -> Iterator[J
     when the same model looks again.
     """
     from dobble.detector.dataset import read_photo  # noqa: PLC0415 (PyTorch takes seconds)
-    from jetson.detect import Detector  # noqa: PLC0415
+    from jetson.play.detect import Detector  # noqa: PLC0415
     from jetson.runners import open_runner  # noqa: PLC0415
 
     with open_runner("onnxruntime-cpu", model) as runner:

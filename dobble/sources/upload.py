@@ -17,7 +17,7 @@ from dobble.errors import AnnotationError, ExportError, MissingInputError, Param
 from dobble.sources.errors import EmptyProjectError, LabelboxError
 from dobble.sources.labelbox import LabelboxSettings, connect, export_rows, named_errors, wait_for
 from dobble.sources.prelabels import digest, parts, suggest
-from jetson.bundle import BACKGROUND, Bundle, load_bundle
+from jetson.play.bundle import BACKGROUND, Bundle, load_bundle
 
 JsonDict = dict[str, Any]
 

@@ -5,10 +5,10 @@ from html import escape
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from jetson.bench import charts
+from jetson.bench.choice import Candidate
 from jetson.bench.result import Block, Result, Sustained
 from jetson.bench.style import STYLE
 from jetson.bench.verdict import MARGIN, MARGIN_TO_CHANGE, percentile
-from jetson.choice import Candidate
 from jetson.errors import BenchmarkError
 
 Section = Tuple[str, str, str]  # title, explanation, content

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 
 from jetson.arrays import Array
-from jetson.bundle import Bundle
-from jetson.detect import CardReading, Detections, Detector
 from jetson.errors import BundleError
-from jetson.game import play
-from jetson.table import play_table
+from jetson.play.bundle import Bundle
+from jetson.play.detect import CardReading, Detections, Detector
+from jetson.play.game import play
+from jetson.play.table import play_table
 
 SCORE = 0.5  # of a reference detection that has to be found
 IOU = 0.9

@@ -21,13 +21,13 @@ class Outcome:
 
 
 def run_task(task: Dict[str, Any], limit_s: float) -> Outcome:
-    """Run `jetson.bench.work` on a task; after the limit it is killed and counts as failed."""
+    """Run `jetson.bench.tasks` on a task; after the limit it is killed and counts as failed."""
     with tempfile.TemporaryDirectory(prefix="dobble-") as folder:
         path, said = os.path.join(folder, "result.json"), os.path.join(folder, "said.txt")
         task = dict(task, result=path, limit_s=limit_s)
         with open(said, "wb") as stream:
             child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                module_command("jetson.bench.work") + [json.dumps(task)],
+                module_command("jetson.bench.tasks") + [json.dumps(task)],
                 env=child_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=stream,

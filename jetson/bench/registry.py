@@ -15,9 +15,9 @@ from urllib.error import HTTPError
 from urllib.parse import quote, unquote, urlencode, urlsplit
 from urllib.request import Request, build_opener
 
-from jetson.choice import Choice
+from jetson.bench.choice import Choice
 from jetson.errors import RegistryError
-from jetson.sources import PASSWORD, USER
+from jetson.fetch.sources import PASSWORD, USER
 
 TIMEOUT = 30.0
 MODEL_TAG = "model.sha256"  # set where the bundle is registered

@@ -2,10 +2,10 @@
 
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
+from jetson.bench.choice import Choice
 from jetson.bench.verdict import percentile
-from jetson.choice import Choice
-from jetson.monitor import energy
-from jetson.sensors import Sample
+from jetson.board.monitor import energy
+from jetson.board.sensors import Sample
 
 BUSY_CLOCK = 0.95  # of the GPU's highest; below it the board throttles
 PROCESSOR = "-cpu"  # how the names of runtimes that leave the GPU alone end

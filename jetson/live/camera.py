@@ -7,8 +7,8 @@ from typing import Callable, NamedTuple, Optional
 from jetson import log
 from jetson.arrays import Array
 from jetson.errors import JetsonError, SourceError
-from jetson.frames import Source
 from jetson.live.latest import Latest
+from jetson.play.frames import Source
 
 RETRY_SECONDS = 1.0
 

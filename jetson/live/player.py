@@ -8,13 +8,13 @@ from typing import Deque, NamedTuple, Optional, Tuple
 import numpy as np
 
 from jetson import log
-from jetson.detect import Detector
 from jetson.errors import JetsonError
-from jetson.follow import Follower
 from jetson.live.camera import Camera, Frame
 from jetson.live.latest import Latest
 from jetson.live.rounds import Rounds
-from jetson.table import Table
+from jetson.play.detect import Detector
+from jetson.play.follow import Follower
+from jetson.play.table import Table
 
 WINDOW_SECONDS = 2.0  # for rates
 PAUSE_SECONDS = 1.0  # after a failure

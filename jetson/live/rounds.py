@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 
 from jetson.arrays import Array
-from jetson.game import Match
-from jetson.table import Table
+from jetson.play.game import Match
+from jetson.play.table import Table
 
 AGREE = 3  # frames in a row that must tell the same before it counts
 GONE_SECONDS = 1.0  # without an answer: then the same pair, laid down again, is a new round

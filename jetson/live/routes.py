@@ -10,13 +10,13 @@ from typing import Any, Dict, Iterator
 from urllib.parse import parse_qs
 
 from jetson.errors import RequestError
-from jetson.game import play
 from jetson.live.service import STREAM_WIDTH, Service
 from jetson.live.state import match_values, metrics_text, silence, state_values
 from jetson.live.stream import Stream, encode
 from jetson.live.uploads import LARGEST_BODY, pictures_of
 from jetson.live.web import COOKIE, HEALTH, Handler
-from jetson.table import play_table, read_photo_of_card
+from jetson.play.game import play
+from jetson.play.table import play_table, read_photo_of_card
 
 PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "page")
 FILES = {

@@ -11,11 +11,11 @@ import numpy as np
 
 from jetson import home, log
 from jetson.arrays import Array
+from jetson.bench.choice import read_choice
 from jetson.bench.parity import check_agreement, load_samples
-from jetson.bundle import Bundle
-from jetson.choice import read_choice
-from jetson.detect import Detector
 from jetson.errors import RunnerError
+from jetson.play.bundle import Bundle
+from jetson.play.detect import Detector
 from jetson.runners import open_runner
 from jetson.runners.runner import Answer, Item, Runner
 

@@ -4,16 +4,16 @@ import time
 from typing import Optional, Tuple
 
 from jetson.arrays import Array
-from jetson.bundle import Bundle
-from jetson.detect import Detector
-from jetson.draw import draw_table
-from jetson.frames import open_source
+from jetson.board.monitor import Monitor
 from jetson.live.camera import Camera
 from jetson.live.history import History
 from jetson.live.player import Played, Player
 from jetson.live.runtime import RuntimeOrder, SharedRunner
 from jetson.live.stream import Places, Stream
-from jetson.monitor import Monitor
+from jetson.play.bundle import Bundle
+from jetson.play.detect import Detector
+from jetson.play.draw import draw_table
+from jetson.play.frames import open_source
 
 STREAM_FPS = 24.0
 STREAM_WIDTH = 960

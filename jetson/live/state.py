@@ -4,9 +4,9 @@ import threading
 import time
 from typing import Any, Dict, Iterable, List, Optional, Sequence
 
-from jetson.game import Match
 from jetson.live.history import Row
 from jetson.live.service import Service
+from jetson.play.game import Match
 
 
 def match_values(match: Match, labels: Sequence[str], scale: Sequence[float] = (1.0, 1.0)) -> Dict[str, Any]:

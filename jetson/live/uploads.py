@@ -6,9 +6,9 @@ from typing import List, NamedTuple
 
 import cv2
 
-from jetson import pictures
 from jetson.arrays import Array
 from jetson.errors import PictureError, PictureTooLargeError, RequestError
+from jetson.play import pictures
 
 LARGEST_BODY = 16 << 20  # bytes of a request
 ENOUGH = 1920  # pixels of the longer side: what a card needs, and memory for nothing more

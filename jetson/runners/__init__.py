@@ -2,8 +2,8 @@
 
 from typing import Callable, Dict, Optional
 
-from jetson.bundle import Bundle
 from jetson.errors import JetsonError, RunnerError
+from jetson.play.bundle import Bundle
 from jetson.runners.runner import Runner
 
 

@@ -16,10 +16,10 @@ import subprocess
 import sys
 from typing import Any, List, NamedTuple, Tuple
 
-from jetson.bundle import Bundle
 from jetson.children import child_environment, module_command
 from jetson.errors import EngineError, RuntimeMissingError
 from jetson.home import engine_folder
+from jetson.play.bundle import Bundle
 from jetson.runners.cuda import Cuda
 from jetson.runners.surroundings import fingerprint
 

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from jetson.arrays import Array
-from jetson.bundle import Bundle
 from jetson.errors import BundleError, EngineError, RunnerError, RuntimeMissingError
 from jetson.home import engine_folder
+from jetson.play.bundle import Bundle
 from jetson.runners.runner import Answer, Item, Runner
 from jetson.runners.surroundings import fingerprint
 

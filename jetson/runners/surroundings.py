@@ -3,7 +3,7 @@
 import hashlib
 import json
 
-from jetson.board import Board
+from jetson.board.board import Board
 from jetson.errors import CudaError
 from jetson.runners.cuda import Cuda
 

@@ -6,8 +6,8 @@ from typing import Any, Dict, List, Tuple
 import numpy as np
 
 from jetson.arrays import Array
-from jetson.bundle import Bundle
 from jetson.errors import BundleError, RunnerError
+from jetson.play.bundle import Bundle
 from jetson.runners.cuda import Cuda
 from jetson.runners.engine import Tensor, build_engine, import_tensorrt, tensors, why_no_fp16
 from jetson.runners.runner import Runner

@@ -3,7 +3,7 @@ import subprocess
 import sys
 
 from grey_server import ROOT, Served
-from test_benchmark import add_samples, benchmark
+from measured_bundle import add_samples, benchmark
 
 from jetson.turns import take_turn
 

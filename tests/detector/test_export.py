@@ -20,12 +20,12 @@ from dobble.detector.export import TABLE_SIZE, compose_table, export
 from dobble.detector.network import Deployed
 from dobble.errors import CheckpointError, DobbleError, MissingInputError, OutputError, PhotoError
 from dobble.params import ExportParams
-from jetson.bundle import Bundle, load_bundle
-from jetson.cards import find_cards
-from jetson.detect import Detector, letterbox
-from jetson.game import play
+from jetson.play.bundle import Bundle, load_bundle
+from jetson.play.cards import find_cards
+from jetson.play.detect import Detector, letterbox
+from jetson.play.game import play
+from jetson.play.table import play_table
 from jetson.runners import open_runner
-from jetson.table import play_table
 
 pytest_plugins = ["pipeline_fixtures"]
 

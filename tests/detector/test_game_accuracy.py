@@ -5,8 +5,8 @@ import pytest
 
 from dobble.deck.mathematics import make_deck
 from dobble.detector.game_accuracy import MOST_PAIRS, play_pairs, shared_pairs
-from jetson.bundle import Bundle, Calibration, Thresholds
-from jetson.detect import CardReading, Detections, Evidence
+from jetson.play.bundle import Bundle, Calibration, Thresholds
+from jetson.play.detect import CardReading, Detections, Evidence
 
 CARDS = [{0, 1}, {0, 2}, {1, 2}]  # any two share one symbol
 DECK = ((0, 1), (0, 2), (1, 2))

@@ -10,7 +10,7 @@ from dobble.detector.metrics import (
     match_boxes,
     photo_quality,
 )
-from jetson.detect import Detections
+from jetson.play.detect import Detections
 
 HERE = [0, 0, 10, 10]
 THERE = [20, 20, 30, 30]

@@ -17,9 +17,9 @@ from dobble.evaluation.answers import KnownCard, read_answers
 from dobble.evaluation.exam import Answer, Mark, Result, match_cards, take_exam, wilson
 from dobble.evaluation.exam_page import FAILURES, summarise, write_exam
 from dobble.sample.labelled_photos import render_tables
-from jetson.bundle import load_bundle
-from jetson.cards import Card, find_cards
-from jetson.game import Match
+from jetson.play.bundle import load_bundle
+from jetson.play.cards import Card, find_cards
+from jetson.play.game import Match
 from jetson.runners import open_runner
 
 pytest_plugins = ["pipeline_fixtures"]

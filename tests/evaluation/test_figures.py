@@ -20,7 +20,7 @@ from dobble.evaluation.figures import (
     save_figure,
 )
 from dobble.evaluation.reliability import Reliability
-from jetson.detect import Detections
+from jetson.play.detect import Detections
 
 NAMES = ["anchor", "$pi$ $", "<b>"]
 MATRIX = np.array([[4, 0, 0, 0], [0, 2, 3, 0], [0, 0, 0, 1], [0, 2, 0, 0]])

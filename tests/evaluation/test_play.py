@@ -13,12 +13,12 @@ from dobble.detector.dataset import read_photo
 from dobble.errors import MissingInputError, OutputError, PhotoError
 from dobble.evaluation.play import play_pictures, write_picture
 from dobble.sample.labelled_photos import render_tables
-from jetson.bundle import load_bundle
-from jetson.cards import find_cards
-from jetson.detect import Detector
-from jetson.game import play
+from jetson.play.bundle import load_bundle
+from jetson.play.cards import find_cards
+from jetson.play.detect import Detector
+from jetson.play.game import play
+from jetson.play.table import read_photo_of_card
 from jetson.runners import open_runner
-from jetson.table import read_photo_of_card
 
 pytest_plugins = ["pipeline_fixtures"]
 

@@ -15,8 +15,8 @@ from test_bundle_on_python36 import find_python36
 
 from dobble.errors import OutputError
 from dobble.registry.device_archive import TOP, pack_device
-from jetson.bundle import load_bundle
 from jetson.errors import BundleError
+from jetson.play.bundle import load_bundle
 
 pytest_plugins = ["pipeline_fixtures"]
 
@@ -152,7 +152,7 @@ def test_compose_builds_from_what_is_in_the_archive(unpacked: Path) -> None:
 
 ASK = """
 import numpy, onnxruntime
-from jetson.bundle import load_bundle
+from jetson.play.bundle import load_bundle
 from jetson.home import bundle_folder
 print(numpy.__version__, onnxruntime.SOURCE, load_bundle(bundle_folder()).folder)
 """

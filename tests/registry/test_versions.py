@@ -16,7 +16,7 @@ from dobble.registry.versions import Succession, promote, register, rollback, ve
 from dobble.tracking.errors import TrackingUnreachableError, VersionError
 from dobble.tracking.mlflow_client import Mlflow, open_mlflow
 from dobble.tracking.runs import log_run
-from jetson.bundle import load_bundle
+from jetson.play.bundle import load_bundle
 
 pytest_plugins = ["tracked_fixtures"]
 

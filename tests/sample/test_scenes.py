@@ -4,7 +4,7 @@ import pytest
 from dobble.deck.mathematics import make_deck
 from dobble.sample.scenes import TROUBLES, photo_of_scene
 from dobble.sample.symbols import sample_symbols
-from jetson.cards import find_cards
+from jetson.play.cards import find_cards
 
 SYMBOLS = {name: drawings[0] for name, drawings in sample_symbols().items()}
 DECK = make_deck(list(SYMBOLS))

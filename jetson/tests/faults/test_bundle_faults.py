@@ -5,9 +5,9 @@ import json
 import os
 
 import pytest
-from test_benchmark import add_samples, benchmark
+from measured_bundle import add_samples, benchmark
 
-from jetson.bundle import load_bundle
+from jetson.play.bundle import load_bundle
 
 
 def rewrite(folder, name, content):

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from grey_server import Served, grey_table, jpeg
 
-from jetson.bundle import load_bundle
-from jetson.detect import Detector
-from jetson.frames import open_source
 from jetson.live.camera import Camera
 from jetson.live.player import Player
 from jetson.live.stream import Stream
+from jetson.play.bundle import load_bundle
+from jetson.play.detect import Detector
+from jetson.play.frames import open_source
 from jetson.runners.runner import Runner
 
 LIMIT = 120.0

@@ -8,11 +8,11 @@ import pytest
 from grey_server import GreyRunner, grey_table, jpeg
 
 import jetson.runners
-from jetson.bundle import load_bundle
+from jetson.board.monitor import Monitor
 from jetson.errors import RunnerError
 from jetson.live.runtime import RuntimeOrder, SharedRunner
 from jetson.live.service import Service
-from jetson.monitor import Monitor
+from jetson.play.bundle import load_bundle
 
 LIMIT = 300.0
 BATCH = np.zeros((1, 3, 32, 32), np.float32)

@@ -12,9 +12,9 @@ import pytest
 from grey_server import Served, grey_table, jpeg
 
 from jetson.errors import PictureError, PictureTooLargeError, SourceError
-from jetson.frames import Pictures, Source, open_source, open_video
 from jetson.live.camera import Camera
-from jetson.pictures import LARGEST, SCANNED, check_size, decode, read_picture
+from jetson.play.frames import Pictures, Source, open_source, open_video
+from jetson.play.pictures import LARGEST, SCANNED, check_size, decode, read_picture
 
 LIMIT = 120.0  # seconds, on a machine however slow
 
@@ -168,7 +168,7 @@ def test_a_video_is_bounded_in_pixels_as_pictures_are(tmp_path, monkeypatch):
     writer.write(np.zeros((48, 64, 3), np.uint8))
     writer.release()
     assert open_video(path).read().shape == (48, 64, 3)
-    monkeypatch.setattr("jetson.frames.LARGEST", 64 * 48 - 1)
+    monkeypatch.setattr("jetson.play.frames.LARGEST", 64 * 48 - 1)
     with pytest.raises(SourceError, match="gives frames of 64 x 48 pixels"):
         open_video(path)
 

@@ -1,0 +1,1 @@
+"""What the board is, has, and says of itself."""

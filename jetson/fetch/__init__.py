@@ -1,0 +1,1 @@
+"""From a registry, a folder or an archive to the bundle in use here."""
