@@ -10,7 +10,7 @@ export AWS_MAX_ATTEMPTS AWS_EC2_METADATA_DISABLED AWS_REQUEST_CHECKSUM_CALCULATI
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help env repro demo test lint types unit slowed bench clean
+.PHONY: help env repro demo check test lint types fast unit slowed bench clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -49,6 +49,8 @@ build/demo/table.jpg: build/bundle/manifest.json
 	@mkdir -p $(@D)
 	dobble play build/bundle/samples/table.jpg --out $@
 
+check: lint types fast ## Run lint, types and the tests of pure functions: a minute
+
 test: lint types unit slowed ## Run everything that CI runs
 
 lint: $(READY)
@@ -58,6 +60,17 @@ lint: $(READY)
 
 types: $(READY)
 	mypy
+
+# What starts no process, no server and no training.
+FAST := tests/data tests/deck tests/test_params.py tests/test_layout.py tests/test_faults_table.py \
+	$(addprefix tests/sources/test_,http_retries.py photo_files.py) \
+	$(addprefix tests/detector/test_,augment.py batches.py dataset.py game_accuracy.py known_deck.py loss.py metrics.py) \
+	$(addprefix tests/evaluation/test_,answers.py outcomes.py reliability.py) \
+	tests/registry/test_lead_interval.py tests/pipeline/test_code_closure.py \
+	jetson/tests/play jetson/tests/bench/test_choice.py jetson/tests/bench/test_verdict.py
+
+fast: $(READY)
+	python -m pytest -q --numprocesses 2 --dist loadfile $(FAST)
 
 unit: $(READY)
 	python -m pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder --shuffle=0

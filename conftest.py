@@ -1,6 +1,12 @@
-"""Takes the tests in a random order: `--shuffle=0` picks a seed and says it, `--shuffle=SEED` repeats it."""
+"""Takes the tests in a random order, and lets none be skipped for want of a tool that has to be here.
 
+`--shuffle=0` picks a seed and says it, `--shuffle=SEED` repeats it. `DOBBLE_TESTS_NEED=Chromium,Terraform`
+fails what is skipped for a reason that names one of these.
+"""
+
+import os
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -35,6 +41,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for name in names:
         order.shuffle(files[name])
     items[:] = [item for name in names for item in files[name]]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Iterator[None]:
+    report: Any = yield
+    needed = [name for name in os.environ.get("DOBBLE_TESTS_NEED", "").split(",") if name]
+    if report.skipped and any(name in str(report.longrepr) for name in needed):
+        report.outcome = "failed"
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
