@@ -51,6 +51,9 @@ def test_the_same_detections_agree(write_bundle):
         ({"box": (0, 0, 20, 18.4)}, None),  # IoU 0.92
         ({"box": (0, 0, 20, 17.6)}, "a.png: anchor lies elsewhere (IoU 0.88)"),
         ({"score": 0.1}, "a.png: anchor not found"),
+        ({"score": 0.499, "wanted": (0.501, (0, 0, 20, 20))}, None),  # shown by the one, not by the other
+        ({"score": 0.46, "wanted": (0.502, (0, 0, 20, 20))}, None),
+        ({"score": 0.46, "wanted": (0.52, (0, 0, 20, 20))}, "a.png: anchor has score 0.46, not 0.52"),
         ({"score": 0.1, "wanted": (0.49, (0, 0, 20, 20))}, None),  # too weak to be looked for
     ],
 )
