@@ -64,15 +64,23 @@ class TensorRtRunner(Runner):
 
 def _load(name: str, trt: Any, bundle: Bundle, precision: str) -> Any:
     """Load the engine; a file that this TensorRT does not take is built again, once."""
-    runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
     path = build_engine(bundle, precision)
-    engine = runtime.deserialize_cuda_engine(_read(path))
+    engine = _deserialized(trt, path)
     if engine is None:
         os.remove(path)
-        engine = runtime.deserialize_cuda_engine(_read(build_engine(bundle, precision)))
+        engine = _deserialized(trt, build_engine(bundle, precision))
     if engine is None:
         raise RunnerError(name, "TensorRT {} cannot load the engine it built".format(trt.__version__))
     return engine
+
+
+def _deserialized(trt: Any, path: str) -> Any:
+    """Load a file, None if this TensorRT does not take it.
+
+    A runtime takes memory on the GPU, which a Nano does not have beside the builder: so there is none while
+    an engine is built, and a file that was refused leaves none behind.
+    """
+    return trt.Runtime(trt.Logger(trt.Logger.ERROR)).deserialize_cuda_engine(_read(path))
 
 
 def _assign(

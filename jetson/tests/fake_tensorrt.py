@@ -7,6 +7,7 @@ process's, as `fake_cudart.c` gives it out.
 import ctypes
 import json
 import os
+import weakref
 
 import numpy as np
 
@@ -37,6 +38,7 @@ class FakeTensorRt:
         self.__version__ = NAMES[release]["version"]
         self.float32, self.float16 = "float32", "float16"
         self.calls = []  # names of what was called or set, with arguments
+        self.runtimes = weakref.WeakSet()  # that live and take memory
         for name, members in NAMES[release]["enums"].items():
             setattr(self, name, _enum(members))
         self.Logger = _strict("Logger", NAMES[release]["logger"], _Logger, self)
@@ -141,13 +143,17 @@ class _OnnxParser:
 class _Runtime:
     def __init__(self, logger):
         self._logger = logger
+        self._trt.runtimes.add(self)
 
     def deserialize_cuda_engine(self, plan):
         try:
             fits = json.loads(plan.decode())["version"] == self._trt.__version__
         except ValueError:
             fits = False
-        return self._trt._made["ICudaEngine"]() if fits else None
+        engine = self._trt._made["ICudaEngine"]() if fits else None
+        if engine is not None:
+            engine._keeps = self  # as the bindings do, a context its engine as well
+        return engine
 
 
 class _Engine:
@@ -183,7 +189,9 @@ class _Engine:
         return self._trt.float32
 
     def create_execution_context(self):
-        return self._trt._made["IExecutionContext"]()
+        context = self._trt._made["IExecutionContext"]()
+        context._keeps = self
+        return context
 
 
 class _Context:

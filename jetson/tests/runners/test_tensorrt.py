@@ -1,4 +1,5 @@
 import ctypes
+import gc
 import os
 import subprocess
 import sys
@@ -181,6 +182,23 @@ def test_an_engine_that_no_longer_loads_is_built_again(device, bundle):
         stream.write(b"damaged")
     with open_runner("tensorrt-fp32", bundle) as runner:
         assert runner.infer(GREY)[0].shape == (4, 8)
+
+
+def test_no_runtime_takes_memory_beside_the_builder(device, bundle, monkeypatch):
+    trt, build, beside = device("8.2"), engine._run_builder, []
+
+    def watched(command):
+        beside.append(len(trt.runtimes))
+        build(command)
+
+    monkeypatch.setattr(engine, "_run_builder", watched)
+    with open_runner("tensorrt-fp16", bundle):
+        assert len(trt.runtimes) == 1
+    with open(engine_path(bundle, "fp16"), "wb") as stream:
+        stream.write(b"damaged")
+    gc.collect()
+    open_runner("tensorrt-fp16", bundle).close()
+    assert beside == [0, 0]
 
 
 def test_all_that_the_parser_refuses_is_in_the_message(device, write_bundle, tmp_path):
