@@ -17,6 +17,7 @@ RUN { python3 -c 'import numpy' || python3 -m pip install --no-cache-dir --only-
 COPY jetson /opt/dobble/jetson
 COPY bundle /opt/dobble/bundle
 RUN python3 -m compileall -q /opt/dobble/jetson \
+    && ln -s /host/run/jtop.sock /run/jtop.sock \
     && useradd --system --home-dir /var/lib/dobble --create-home --groups video dobble \
     && python3 -m jetson fetch /opt/dobble/bundle \
     && chown -R dobble:dobble /var/lib/dobble

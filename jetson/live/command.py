@@ -17,7 +17,7 @@ from jetson.live.runtime import runtime_order
 from jetson.live.server import Server
 from jetson.live.service import Service
 from jetson.live.state import measure
-from jetson.live.systemd import notify
+from jetson.live.systemd import is_watched, notify
 from jetson.play.bundle import load_bundle
 from jetson.turns import take_turn
 
@@ -89,7 +89,10 @@ def _serve(arguments: argparse.Namespace, token: Optional[str], stop: threading.
 
 
 def _tick(service: Service, stop: threading.Event) -> None:
-    """Until the end, write down what the charts show and tell systemd that all is well."""
+    """Until the end, write down what the charts show and tell systemd that all is well.
+
+    Where systemd does not end what hangs, this does: the restart policy of a container only sees the end.
+    """
     waits = 0
     while not service.player.ready.wait(0.05):
         if stop.is_set():
@@ -104,6 +107,10 @@ def _tick(service: Service, stop: threading.Event) -> None:
         service.history.add(measure(service))
         if not service.hangs():
             notify("WATCHDOG=1")
+        elif not is_watched():
+            log.say("serve: a camera or a runtime hangs; this ends for whoever starts it again")
+            log.close()
+            os._exit(os.EX_SOFTWARE)
 
 
 def _token(path: Optional[str]) -> Optional[str]:

@@ -4,6 +4,13 @@ import os
 import socket
 
 
+def is_watched() -> bool:
+    """Tell whether systemd ends this process when it stops saying `WATCHDOG=1` (sd_watchdog_enabled(3))."""
+    return bool(os.environ.get("WATCHDOG_USEC")) and os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(
+        os.getpid()
+    )
+
+
 def notify(message: str) -> None:
     """Send a line such as `READY=1` or `WATCHDOG=1`; without systemd this does nothing (sd_notify(3))."""
     address = os.environ.get("NOTIFY_SOCKET", "")
