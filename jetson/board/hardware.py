@@ -12,6 +12,7 @@ OK, ABSENT, WARN, FAIL = "ok", "absent", "warn", "fail"
 LOW_DISK_MB = 1024
 SMALL_MB = 6144  # memory below which engines are built with the help of swap
 SWAP_MB = 3072
+FASTEST = ("MAXN_SUPER", "MAXN")  # of nvpmodel's modes; a board has one or both
 
 
 class Finding(NamedTuple):
@@ -61,12 +62,18 @@ def power(root: str, is_jetson: bool) -> Finding:
 
 def power_mode(root: str) -> Finding:
     """Name the mode of nvpmodel."""
-    mode = Sensors(root).read().nvpmodel
+    sensors = Sensors(root)
+    mode = sensors.read().nvpmodel
     if mode is None:
         return Finding("power mode", ABSENT, "no nvpmodel")
-    if mode.upper().startswith("MAXN"):
+    numbers = {name.upper(): number for number, name in sensors.power_modes().items()}
+    fastest = next((name for name in FASTEST if name in numbers), None)
+    if mode.upper() == fastest or (fastest is None and mode.upper() in FASTEST):
         return Finding("power mode", OK, mode)
-    return Finding("power mode", WARN, "{}: not the fastest".format(mode), "sudo nvpmodel -m 0")
+    if fastest is None:
+        return Finding("power mode", WARN, "{}: which one is the fastest is not known".format(mode))
+    cure = "sudo nvpmodel -m {}".format(numbers[fastest])
+    return Finding("power mode", WARN, "{}: not the fastest".format(mode), cure)
 
 
 def clocks(board: Board) -> Finding:

@@ -117,6 +117,12 @@ class Sensors:
             return None
         return min(max(1.0 - (now[0] - before[0]) / (now[1] - before[1]), 0.0), 1.0)
 
+    def power_modes(self) -> Dict[int, str]:
+        """Return the names of nvpmodel's modes by their numbers, which differ from board to board."""
+        described = _text(os.path.join(self._root, "etc/nvpmodel.conf")) or ""
+        modes = re.findall(r"POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)", described)
+        return {int(number): name for number, name in modes}
+
     def _memory(self) -> Tuple[Optional[float], Optional[float]]:
         text = _text(os.path.join(self._root, "proc/meminfo")) or ""
         found = {name: float(kib) / 1024 for name, kib in re.findall(r"^(\w+):\s+(\d+) kB", text, re.M)}
@@ -127,12 +133,7 @@ class Sensors:
         status = re.search(r"pmode:(\d+)", _text(os.path.join(self._root, "var/lib/nvpmodel/status")) or "")
         if status is None:
             return None
-        modes = re.findall(
-            r"POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)",
-            _text(os.path.join(self._root, "etc/nvpmodel.conf")) or "",
-        )
-        names = {int(number): name for number, name in modes}
-        return names.get(int(status.group(1)), status.group(1))
+        return self.power_modes().get(int(status.group(1)), status.group(1))
 
     def _glob(self, pattern: str) -> List[str]:
         return sorted(glob.glob(os.path.join(glob.escape(self._root), pattern)))

@@ -137,7 +137,7 @@ account() {
     id "$ACCOUNT" >/dev/null 2>&1 ||
         run useradd --system --home-dir "$STATE" --shell /usr/sbin/nologin --groups video "$ACCOUNT"
     local group
-    for group in video jtop i2c; do
+    for group in video render jtop i2c; do
         ! getent group "$group" >/dev/null || run usermod --append --groups "$group" "$ACCOUNT"
     done
 }

@@ -79,6 +79,28 @@ def test_a_nano_is_told_with_what_would_better_it(nano, tmp_path):
     assert found["bundle"].state == "fail"
 
 
+BOTH = "< POWER_MODEL ID=0 NAME=MAXN >\n< POWER_MODEL ID=3 NAME=MAXN_SUPER >"
+XAVIER = "< POWER_MODEL ID=4 NAME=MAXN >\n< POWER_MODEL ID=0 NAME=10W >"
+ORIN = "< POWER_MODEL ID=0 NAME=15W >\n< POWER_MODEL ID=1 NAME=25W >\n< POWER_MODEL ID=2 NAME=MAXN_SUPER >"
+
+
+@pytest.mark.parametrize(
+    ("modes", "number", "state", "cure"),
+    [
+        (ORIN, 0, "warn", "sudo nvpmodel -m 2"),
+        (ORIN, 2, "ok", None),
+        (BOTH, 0, "warn", "sudo nvpmodel -m 3"),
+        (XAVIER, 0, "warn", "sudo nvpmodel -m 4"),
+        (XAVIER, 4, "ok", None),
+        ("", 2, "warn", None),
+    ],
+)
+def test_the_fastest_power_mode_is_found_by_its_name(nano, modes, number, state, cure):
+    status = "pmode:{:04d}".format(number)
+    found = nano(files={"etc/nvpmodel.conf": modes, "var/lib/nvpmodel/status": status})["power mode"]
+    assert (found.state, found.cure) == (state, cure)
+
+
 def test_a_nano_that_lacks_things_is_told_the_commands(nano):
     found = nano(
         files={
